@@ -1,1 +1,4 @@
-//! placeholder
+//! # The production agent
+//!
+//! (architecture page)
+pub mod secret;
