@@ -1,1 +1,12 @@
-//! placeholder
+//! # The simulator
+//!
+//! (architecture page)
+pub mod act;
+pub mod agenda;
+pub mod event;
+pub mod marks;
+pub mod moment;
+pub mod shape;
+pub mod streams;
+pub mod truth;
+pub mod world;
