@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod config;
 pub mod dcs;
 pub mod effect;
+pub mod exchange;
 pub mod fencer;
 pub mod input;
 pub mod keys;
