@@ -2,3 +2,4 @@
 //!
 //! (architecture page)
 pub mod secret;
+pub mod settings;
