@@ -6,6 +6,8 @@ pub mod agenda;
 pub mod event;
 pub mod marks;
 pub mod moment;
+pub mod plan;
+pub mod scenario;
 pub mod shape;
 pub mod streams;
 pub mod truth;

@@ -2,6 +2,7 @@
 //! themselves. Knows nothing of log text: a fact is true or false of members, WAL, keys and clients.
 
 use crate::act::Who;
+use crate::marks::Mark;
 use tanist_core::time::Span;
 
 /// Something that is true of the world at an instant, or not. Of `any` and `standby` it is true if it
@@ -41,7 +42,7 @@ pub enum Fact {
     /// How the last request of an operator ended.
     RequestIs(Ending),
     /// The run has come past this mark.
-    Mark(String),
+    Mark(Mark),
 }
 
 /// What a member's PostgreSQL is, seen from outside.
@@ -94,7 +95,10 @@ pub enum Demand {
     Never(Fact),
     AtEnd(Fact),
     /// When `event` becomes true for the first time, `first` is true already.
-    Before { event: Fact, first: Fact },
+    Before {
+        event: Fact,
+        first: Fact,
+    },
 }
 
 impl Condition {
@@ -144,5 +148,8 @@ impl Relation {
 
 /// The word for a value of one of the tables above.
 pub fn word_of<T: Copy + PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {
-    table.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word)
+    table
+        .iter()
+        .find(|(_, v)| *v == value)
+        .map_or("", |(word, _)| word)
 }

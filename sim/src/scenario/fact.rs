@@ -1,10 +1,11 @@
 //! The words of facts and demands: reads them from a line and writes them back the same.
 //! Knows nothing of whether they are true.
 
-use crate::act::Who;
 use super::claims::{Condition, Demand, Ending, Fact, Relation, Work, word_of};
 use super::lex::{Complaint, show_span};
 use super::line::Line;
+use crate::act::Who;
+use crate::marks::Mark;
 
 /// Words that may begin a fact that does not begin with a member.
 const OPENINGS: [&str; 8] = [
@@ -80,7 +81,7 @@ pub fn read_fact(line: &mut Line<'_>) -> Result<Fact, Complaint> {
         return Ok(Fact::RequestIs(line.entry(&Ending::ALL)?));
     }
     if line.takes("mark") {
-        return Ok(Fact::Mark(line.any_word("the name of a mark")?));
+        return read_mark(line).map(Fact::Mark);
     }
     if !line.at_who() {
         return Err(line.expected("a member, or the beginning of a fact", &OPENINGS));
@@ -151,6 +152,11 @@ fn read_about_member(line: &mut Line<'_>, member: Who) -> Result<Fact, Complaint
     }
 }
 
+fn read_mark(line: &mut Line<'_>) -> Result<Mark, Complaint> {
+    let table: Vec<(&'static str, Mark)> = Mark::ALL.iter().map(|m| (m.name(), *m)).collect();
+    line.entry(&table)
+}
+
 pub fn show_fact(fact: &Fact) -> String {
     match fact {
         Fact::AcceptsWrites(m) => format!("{m} accepts writes"),
@@ -173,11 +179,14 @@ pub fn show_fact(fact: &Fact) -> String {
         Fact::InOperation(m, work) => format!("{m} in {}", word_of(&Work::ALL, *work)),
         Fact::EveryoneFollows => "everyone follows".into(),
         Fact::LostCommits(relation, number) => {
-            format!("lost commits {} {number}", word_of(&Relation::ALL, *relation))
+            format!(
+                "lost commits {} {number}",
+                word_of(&Relation::ALL, *relation)
+            )
         }
         Fact::NoFailover => "no failover".into(),
         Fact::KeptData(m) => format!("{m} kept data"),
         Fact::RequestIs(ending) => format!("request is {}", word_of(&Ending::ALL, *ending)),
-        Fact::Mark(name) => format!("mark {name}"),
+        Fact::Mark(mark) => format!("mark {}", mark.name()),
     }
 }

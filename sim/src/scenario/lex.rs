@@ -26,7 +26,11 @@ impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
-        writeln!(f, "line {}, column {}: {}", self.line, self.column, self.what)?;
+        writeln!(
+            f,
+            "line {}, column {}: {}",
+            self.line, self.column, self.what
+        )?;
         writeln!(f, " {margin} |")?;
         writeln!(f, " {number} | {}", self.source)?;
         let pad = " ".repeat(self.column.saturating_sub(1));
@@ -41,7 +45,7 @@ impl fmt::Display for Complaint {
 impl std::error::Error for Complaint {}
 
 /// The signs of the language, longest first so that `<->` is not read as `<` and `->`.
-const SIGNS: [&str; 8] = ["<->", "->", "<=", ">=", "=", ":", ",", "<"];
+const SIGNS: [&str; 9] = ["<->", "->", "<=", ">=", "=", ":", ",", "<", ">"];
 
 /// The tokens of a line, its comment left out. `Err`: the column of a character that starts no token.
 pub fn tokens(line: &str) -> Result<Vec<Token>, usize> {
@@ -101,9 +105,11 @@ pub fn quote(text: &str) -> String {
 }
 
 fn sign_at(rest: &[char]) -> Option<&'static str> {
-    SIGNS
-        .into_iter()
-        .find(|sign| sign.chars().enumerate().all(|(i, c)| rest.get(i) == Some(&c)))
+    SIGNS.into_iter().find(|sign| {
+        sign.chars()
+            .enumerate()
+            .all(|(i, c)| rest.get(i) == Some(&c))
+    })
 }
 
 /// Letters, digits and `_ . % / + -`; a `-` that begins `->` ends the word.
@@ -128,9 +134,15 @@ pub fn span(text: &str) -> Option<Span> {
     let mut rest = text;
     let mut total = Span::ZERO;
     while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let digits = rest.len()
+            - rest
+                .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
+                .len();
         let (number, tail) = rest.split_at(digits);
-        let letters = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let letters = tail.len()
+            - tail
+                .trim_start_matches(|c: char| c.is_ascii_alphabetic())
+                .len();
         let (unit, after) = tail.split_at(letters);
         let unit = match unit {
             "us" => 1,
@@ -154,7 +166,11 @@ fn decimal(number: &str, unit: u64) -> Option<u64> {
     }
     let whole: u64 = whole.parse().ok()?;
     let scale = 10_u64.pow(part.len() as u32);
-    let part: u64 = if part.is_empty() { 0 } else { part.parse().ok()? };
+    let part: u64 = if part.is_empty() {
+        0
+    } else {
+        part.parse().ok()?
+    };
     let fraction = part.checked_mul(unit)?;
     (fraction % scale == 0).then_some(())?;
     whole.checked_mul(unit)?.checked_add(fraction / scale)
@@ -240,7 +256,9 @@ fn edits(from: &str, to: &str) -> usize {
         let mut row = vec![i];
         for j in 1..=to.len() {
             let differs = usize::from(from[i - 1] != to[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + differs);
+            let mut best = (rows[i - 1][j] + 1)
+                .min(row[j - 1] + 1)
+                .min(rows[i - 1][j - 1] + differs);
             if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
                 best = best.min(rows[i - 2][j - 2] + 1);
             }
@@ -277,9 +295,17 @@ mod tests {
 
     #[test]
     fn times_read_back_as_they_were_written() {
-        for (text, micros) in [("500ms", 500_000), ("1m30s", 90_000_000), ("1.5s", 1_500_000), ("2h", 7_200_000_000)] {
+        for (text, micros) in [
+            ("500ms", 500_000),
+            ("1m30s", 90_000_000),
+            ("1.5s", 1_500_000),
+            ("2h", 7_200_000_000),
+        ] {
             assert_eq!(span(text), Some(Span::micros(micros)));
-            assert_eq!(span(&show_span(Span::micros(micros))), Some(Span::micros(micros)));
+            assert_eq!(
+                span(&show_span(Span::micros(micros))),
+                Some(Span::micros(micros))
+            );
         }
         for bad in ["", "30", "s", "1x", "1.s", "1.0000001s", "99999999999999h"] {
             assert_eq!(span(bad), None, "{bad}");
@@ -288,7 +314,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_word_is_answered_with_the_nearest_valid_one() {
-        assert_eq!(nearest("frezee", ["freeze", "crash"]), Some("freeze".into()));
+        assert_eq!(
+            nearest("frezee", ["freeze", "crash"]),
+            Some("freeze".into())
+        );
         assert_eq!(nearest("zebra", ["freeze", "crash"]), None);
     }
 }

@@ -95,7 +95,10 @@ impl<'a> Line<'a> {
     /// Takes any word; `what` says what it should have been if there is none.
     pub fn any_word(&mut self, what: &str) -> Result<String, Complaint> {
         let text = self.peek().map(str::to_string);
-        match text.filter(|t| t.chars().all(|c| c.is_alphanumeric() || "_.-/%+".contains(c))) {
+        match text.filter(|t| {
+            t.chars()
+                .all(|c| c.is_alphanumeric() || "_.-/%+".contains(c))
+        }) {
             Some(word) => {
                 self.next += 1;
                 Ok(word)
@@ -158,7 +161,8 @@ impl<'a> Line<'a> {
         let Some(word) = self.peek() else {
             return false;
         };
-        PARTS.iter().any(|(part, _)| *part == word) || self.members.iter().any(|m| m.as_str() == word)
+        PARTS.iter().any(|(part, _)| *part == word)
+            || self.members.iter().any(|m| m.as_str() == word)
     }
 
     /// Takes a quoted text; what was inside the quotes.
@@ -194,7 +198,11 @@ impl<'a> Line<'a> {
     /// A complaint about the next word, with the nearest of `valid`.
     pub fn expected(&self, what: &str, valid: &[&str]) -> Complaint {
         let (column, width, text) = match self.tokens.get(self.next) {
-            Some(token) => (token.column, token.text.chars().count(), token.text.as_str()),
+            Some(token) => (
+                token.column,
+                token.text.chars().count(),
+                token.text.as_str(),
+            ),
             None => (self.end_column(), 1, ""),
         };
         let found = if text.is_empty() {

@@ -38,9 +38,21 @@ pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
 }
 
 fn read_switchover(line: &mut Line<'_>) -> Result<OperatorAct, Complaint> {
-    let leader = if line.takes("from") { Some(line.who()?) } else { None };
-    let candidate = if line.takes("to") { Some(line.who()?) } else { None };
-    let after = if line.takes("after") { Some(line.span()?) } else { None };
+    let leader = if line.takes("from") {
+        Some(line.who()?)
+    } else {
+        None
+    };
+    let candidate = if line.takes("to") {
+        Some(line.who()?)
+    } else {
+        None
+    };
+    let after = if line.takes("after") {
+        Some(line.span()?)
+    } else {
+        None
+    };
     Ok(OperatorAct::Switchover {
         ask: read_ask(line, Who::Leader)?,
         leader,

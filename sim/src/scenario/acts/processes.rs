@@ -33,7 +33,11 @@ fn read_start_or_stop(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint>
     let what = line.one_of(&["agent", "postgres"])?;
     let who = on(line)?;
     if what == "agent" {
-        let act = if verb == "start" { AgentAct::Start } else { AgentAct::Stop };
+        let act = if verb == "start" {
+            AgentAct::Start
+        } else {
+            AgentAct::Stop
+        };
         return Ok(agent(who, act));
     }
     line.word("by")?;
@@ -70,7 +74,11 @@ fn read_thaw(line: &mut Line<'_>) -> Result<Act, Complaint> {
 }
 
 fn read_loss(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
-    let what = line.one_of(if verb == "lose" { &["watch", "data"] } else { &["watch"] })?;
+    let what = line.one_of(if verb == "lose" {
+        &["watch", "data"]
+    } else {
+        &["watch"]
+    })?;
     let who = of(line)?;
     Ok(match (verb, what) {
         ("lose", "data") => host(who, HostAct::LoseData),
@@ -92,7 +100,12 @@ fn read_postgres(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
             line.word("commits")?;
             let who = on(line)?;
             line.word("every")?;
-            postgres(who, PostgresAct::BeginServerLoop { every: line.span()? })
+            postgres(
+                who,
+                PostgresAct::BeginServerLoop {
+                    every: line.span()?,
+                },
+            )
         }
         pause_or_resume => {
             line.word("replay")?;
@@ -155,7 +168,13 @@ fn read_host(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
 
 fn read_trouble(line: &mut Line<'_>) -> Result<Act, Complaint> {
     const WORK: [&str; 7] = [
-        "promote", "rewind", "start", "stop", "clone", "initdb", "checkpoint",
+        "promote",
+        "rewind",
+        "start",
+        "stop",
+        "clone",
+        "initdb",
+        "checkpoint",
     ];
     let work = line.one_of(&WORK)?;
     let who = on(line)?;
@@ -184,7 +203,10 @@ fn read_trouble(line: &mut Line<'_>) -> Result<Act, Complaint> {
         ("initdb", _) => Trouble::InitdbFails,
         _checkpoint_takes => Trouble::CheckpointTakes(line.span()?),
     };
-    if matches!(trouble, Trouble::PromoteDiesHalfWay | Trouble::RewindDiesHalfWay) {
+    if matches!(
+        trouble,
+        Trouble::PromoteDiesHalfWay | Trouble::RewindDiesHalfWay
+    ) {
         line.word("half-way")?;
     }
     Ok(Act::Trouble { who, trouble })

@@ -77,7 +77,9 @@ fn read_end(line: &mut Line<'_>) -> Result<End, Complaint> {
         return Ok(End::Clients);
     }
     if line.takes("dcs") {
-        let server = line.peek().is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit()));
+        let server = line
+            .peek()
+            .is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit()));
         return if server {
             Ok(End::StoreServer(line.small()?))
         } else {
@@ -99,11 +101,19 @@ pub fn show(link: &Link, act: &WireAct) -> String {
             format!("delay {link} by {}", show_span(*by))
         }
         WireAct::Delay { by, jitter } => {
-            format!("delay {link} by {} jitter {}", show_span(*by), show_span(*jitter))
+            format!(
+                "delay {link} by {} jitter {}",
+                show_span(*by),
+                show_span(*jitter)
+            )
         }
         WireAct::Lose { per_mille } => format!("lose {} {link}", show_per_mille(*per_mille)),
         WireAct::Straggle { per_mille, upto } => {
-            format!("straggle {} upto {} {link}", show_per_mille(*per_mille), show_span(*upto))
+            format!(
+                "straggle {} upto {} {link}",
+                show_per_mille(*per_mille),
+                show_span(*upto)
+            )
         }
     }
 }
@@ -118,7 +128,11 @@ fn show_link(link: &Link) -> String {
         Way::Both => "<->",
         Way::OneWay => "->",
     };
-    format!("{lane}{} {way} {}", show_end(&link.from), show_end(&link.to))
+    format!(
+        "{lane}{} {way} {}",
+        show_end(&link.from),
+        show_end(&link.to)
+    )
 }
 
 fn show_end(end: &End) -> String {
