@@ -19,6 +19,8 @@ pub mod operator;
 pub mod peer;
 pub mod postgres;
 pub mod primitive;
+pub mod record;
+pub mod replay;
 pub mod rng;
 pub mod settings;
 pub mod time;
