@@ -119,7 +119,10 @@ impl Recording {
     /// The line of one handle. `agent` is the state that it left.
     pub fn handle(&mut self, now: Now, input: &Input, output: &Output, agent: &Agent) -> String {
         self.handles += 1;
-        let digest = (self.handles % self.digest_every == 0).then(|| digest(agent));
+        let digest = self
+            .handles
+            .is_multiple_of(self.digest_every)
+            .then(|| digest(agent));
         self.write(&Written::Handle {
             n: self.handles,
             now,
