@@ -1,5 +1,7 @@
 //! # The production agent
 //!
 //! (architecture page)
+pub mod clock;
+pub mod fencer;
 pub mod secret;
 pub mod settings;
