@@ -133,14 +133,14 @@ impl Recording {
         })
     }
 
+    /// Handles so far, written or not.
+    pub fn handles(&self) -> u64 {
+        self.handles
+    }
+
     /// A handle that nobody will read of: counted, so that the numbers go on.
     pub fn skip(&mut self) {
         self.handles += 1;
-    }
-
-    /// The last line of a segment after which `lines` handles were not written.
-    pub fn lost(&mut self, lines: u64) -> String {
-        self.write(&Written::Lost { lines })
     }
 
     /// Header and snapshot of a new segment, which begins at the state `agent`.
@@ -152,12 +152,25 @@ impl Recording {
     }
 
     fn write(&mut self, line: &Written<'_>) -> String {
-        // Plain data with text keys: no value of these types fails to be written as JSON.
-        let mut text = serde_json::to_string(line).unwrap_or_default();
-        self.sum = line_sum(self.sum, &text);
-        text.pop();
-        text + &format!(",\"sum\":\"{:016x}\"}}\n", self.sum)
+        let (text, sum) = sealed(line, self.sum);
+        self.sum = sum;
+        text
     }
+}
+
+/// The last line of a segment after which `lines` handles were not written; `before` is the sum of the line
+/// that it follows. Whoever owns the file makes it, since only there it is known which line came last.
+pub fn lost_line(before: u64, lines: u64) -> String {
+    sealed(&Written::Lost { lines }, before).0
+}
+
+fn sealed(line: &Written<'_>, before: u64) -> (String, u64) {
+    // Plain data with text keys: no value of these types fails to be written as JSON.
+    let mut text = serde_json::to_string(line).unwrap_or_default();
+    let sum = line_sum(before, &text);
+    text.pop();
+    text.push_str(&format!(",\"sum\":\"{sum:016x}\"}}\n"));
+    (text, sum)
 }
 
 /// `,"sum":"0123456789abcdef"}`

@@ -189,13 +189,23 @@ impl Replay {
     }
 
     fn begin(&mut self, header: Header) -> Result<(), Difference> {
-        let first = matches!(self.phase, Phase::BeforeHeader);
-        if !first && header.before != self.handles && header.before != 0 {
+        let follows = match self.phase {
+            Phase::BeforeHeader => true,
+            // More may have been lost than the last words could say: the disk was full, after all.
+            Phase::Ended => header.before >= self.handles,
+            Phase::BeforeSnapshot | Phase::Running(_) => header.before == self.handles,
+        };
+        // Another life of the agent begins at its own beginning, whatever came before.
+        if !follows && header.before != 0 {
             return Err(self.difference(
                 "header.before",
                 header.before.to_string(),
                 self.handles.to_string(),
             ));
+        }
+        if let Phase::Ended = self.phase {
+            let unsaid = header.before.saturating_sub(self.handles);
+            self.done.lost = self.done.lost.saturating_add(unsaid);
         }
         self.handles = header.before;
         self.phase = if header.before == 0 {

@@ -6,7 +6,7 @@ use tanist_core::dcs::{DcsInput, DcsOutcome};
 use tanist_core::input::Input;
 use tanist_core::name::{MemberName, OpId};
 use tanist_core::postgres::PgInput;
-use tanist_core::record::{Header, Recording, line_sum, split_sum};
+use tanist_core::record::{Header, Recording, line_sum, lost_line, split_sum};
 use tanist_core::replay::{Difference, Replayed, replay};
 use tanist_core::settings::{LocalPostgres, Safety, Settings};
 use tanist_core::time::{Mono, Now, Span, Wall};
@@ -66,7 +66,8 @@ fn recorded(handles: u64, cut: Option<(u64, u64)>) -> String {
         match cut {
             Some((after, lost)) if n == after + lost => {
                 if lost > 0 {
-                    text += &recording.lost(lost);
+                    let (_, last) = split_sum(text.lines().last().unwrap()).unwrap();
+                    text += &lost_line(last, lost);
                 }
                 text += &recording.segment(&agent);
             }

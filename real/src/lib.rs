@@ -3,5 +3,6 @@
 //! (architecture page)
 pub mod clock;
 pub mod fencer;
+pub mod recorder;
 pub mod secret;
 pub mod settings;

@@ -72,13 +72,12 @@ pub async fn run<C: Core, H: Host<C>>(
 ) -> Ended {
     let mut just_woken = false;
     loop {
-        if let Some(after) = until_wakeup(core, host.now().mono) {
-            if after == Span::ZERO && !just_woken {
-                just_woken = true;
-                if let Some(ended) = step(core, host, Input::Wakeup) {
-                    return ended;
-                }
-                continue;
+        let due = until_wakeup(core, host.now().mono) == Some(Span::ZERO);
+        if due && !just_woken {
+            just_woken = true;
+            match step(core, host, Input::Wakeup) {
+                Some(ended) => return ended,
+                None => continue,
             }
         }
         let wait = until_wakeup(core, host.now().mono)
