@@ -3,6 +3,8 @@
 //! (architecture page)
 pub mod clock;
 pub mod fencer;
+pub mod postgres;
 pub mod recorder;
 pub mod secret;
 pub mod settings;
+pub mod sys;

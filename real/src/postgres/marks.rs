@@ -1,0 +1,181 @@
+//! The durable notes kept beside the data directory: this member's last promotion, a clone or a rewind
+//! that has not finished. Knows nothing of what they allow or forbid.
+//!
+//! They lie outside the data directory since a clone, a rewind or a discard replaces what is inside.
+
+use super::trouble::{Outcome, Trouble};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use tanist_core::postgres::PromotionMark;
+
+#[derive(Clone, Debug)]
+pub struct Marks {
+    dir: PathBuf,
+}
+
+/// Work that leaves the data directory unusable until it has finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// A base backup or an initdb.
+    Clone,
+    Rewind,
+}
+
+impl Unfinished {
+    fn file(self) -> &'static str {
+        match self {
+            Unfinished::Clone => "clone-unfinished",
+            Unfinished::Rewind => "rewind-unfinished",
+        }
+    }
+}
+
+const PROMOTED: &str = "promoted";
+
+impl Marks {
+    pub fn new(dir: impl Into<PathBuf>) -> Marks {
+        Marks { dir: dir.into() }
+    }
+
+    /// Sets the mark durably; `what` is for whoever looks at the file.
+    pub fn set(&self, mark: Unfinished, what: &str) -> Outcome {
+        self.write(mark.file(), format!("{what}\n").as_bytes())
+    }
+
+    pub fn clear(&self, mark: Unfinished) -> Outcome {
+        self.remove(mark.file())
+    }
+
+    /// A mark that cannot be looked at is an error: absence must be known, not assumed.
+    pub fn is_set(&self, mark: Unfinished) -> Outcome<bool> {
+        let path = self.dir.join(mark.file());
+        path.try_exists()
+            .map_err(|e| Trouble::file("look at", &path, &e))
+    }
+
+    pub fn set_promoted(&self, mark: PromotionMark) -> Outcome {
+        let text = serde_json::to_vec(&mark)
+            .map_err(|e| Trouble::failed(format!("cannot encode the promotion mark: {e}")))?;
+        self.write(PROMOTED, &text)
+    }
+
+    /// `Ok(None)`: there is none.
+    pub fn promoted(&self) -> Outcome<Option<PromotionMark>> {
+        let path = self.dir.join(PROMOTED);
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|e| {
+                let path = path.display();
+                Trouble::failed(format!(
+                    "{path} is not a promotion mark ({e}); remove it if this member never led"
+                ))
+            }),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Trouble::file("read", &path, &e)),
+        }
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> Outcome {
+        make_private_dir(&self.dir)?;
+        write_durably(&self.dir.join(name), content)
+    }
+
+    fn remove(&self, name: &str) -> Outcome {
+        let path = self.dir.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => sync_dir(&self.dir),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(Trouble::file("remove", &path, &e)),
+        }
+    }
+}
+
+/// Creates `dir` (mode 0700) and its parents, durably, when it is missing.
+pub fn make_private_dir(dir: &Path) -> Outcome {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
+    made.map_err(|e| Trouble::file("create directory", dir, &e))?;
+    dir.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Replaces `path` so that after a crash of the host it holds either the old or the new content, whole.
+pub fn write_durably(path: &Path, content: &[u8]) -> Outcome {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    let tmp = PathBuf::from(name);
+    let written = (|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&tmp)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&tmp, path)
+    })();
+    written.map_err(|e| Trouble::file("write", path, &e))?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+pub fn sync_dir(dir: &Path) -> Outcome {
+    File::open(dir)
+        .and_then(|d| d.sync_all())
+        .map_err(|e| Trouble::file("sync directory", dir, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tanist_core::name::Term;
+    use tanist_core::timeline::TimelineId;
+
+    fn marks(test: &str) -> Marks {
+        let dir = std::env::temp_dir().join(format!("tanist-marks-{test}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        Marks::new(dir)
+    }
+
+    #[test]
+    fn a_promotion_mark_reads_back_as_written_and_the_last_one_stands() {
+        let marks = marks("promoted");
+        assert_eq!(marks.promoted(), Ok(None));
+        for n in [2, 3] {
+            let mark = PromotionMark {
+                timeline: TimelineId(n),
+                term: Term(i64::from(n)),
+            };
+            marks.set_promoted(mark).unwrap();
+            assert_eq!(marks.promoted(), Ok(Some(mark)));
+        }
+        fs::remove_dir_all(&marks.dir).unwrap();
+    }
+
+    #[test]
+    fn an_unfinished_rewind_stays_marked_until_it_is_cleared() {
+        let marks = marks("rewind");
+        assert_eq!(marks.is_set(Unfinished::Rewind), Ok(false));
+        marks.set(Unfinished::Rewind, "from b").unwrap();
+        assert_eq!(marks.is_set(Unfinished::Rewind), Ok(true));
+        assert_eq!(marks.is_set(Unfinished::Clone), Ok(false));
+        marks.clear(Unfinished::Rewind).unwrap();
+        marks.clear(Unfinished::Rewind).unwrap();
+        assert_eq!(marks.is_set(Unfinished::Rewind), Ok(false));
+        fs::remove_dir_all(&marks.dir).unwrap();
+    }
+
+    #[test]
+    fn a_torn_promotion_mark_is_an_error_not_an_absence() {
+        let marks = marks("torn");
+        make_private_dir(&marks.dir).unwrap();
+        fs::write(marks.dir.join(PROMOTED), "{\"timel").unwrap();
+        assert!(matches!(marks.promoted(), Err(Trouble::Failed(_))));
+        fs::remove_dir_all(&marks.dir).unwrap();
+    }
+}

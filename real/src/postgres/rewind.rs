@@ -1,0 +1,80 @@
+//! Rewinds the stopped data directory to another member's branch with `pg_rewind`.
+//! Knows nothing of whether that is needed, or of which member holds the branch.
+//!
+//! 1. Segments that still wait for the archive are archived, since the tool deletes them. 2. A dry run
+//! meets every ordinary failure (source away, WAL missing) while nothing is written. 3. The mark is set,
+//! the tool runs, the mark is removed: a directory it left half-way is never started.
+
+use super::archive;
+use super::conninfo;
+use super::context::Work;
+use super::marks::Unfinished;
+use super::tool;
+use super::trouble::{Outcome, Trouble};
+use tanist_core::postgres::{Ended, Upstream};
+use tokio::process::Command;
+
+pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
+    let context = &work.context;
+    context.refuse_while_running()?;
+    context.refuse_unfinished()?;
+    conninfo::write_pgpass(work.settings())?;
+    archive::archive_waiting(work).await?;
+    let restore = archive::setting(work, "restore_command").await?.is_some();
+    work.progress(format!("rewind to {}: trying", source.member));
+    run(work, source, restore, &["--dry-run"]).await?;
+    work.cancel.check()?;
+    work.progress(format!("rewind to {}: writing", source.member));
+    context.marks.set(
+        Unfinished::Rewind,
+        &format!("pg_rewind from {}", source.member),
+    )?;
+    match run(work, source, restore, &[]).await {
+        Ok(()) => {}
+        Err(Trouble::Cancelled) => {
+            return Err(Trouble::failed(
+                "rewind was cancelled while writing: the data directory is half rewound",
+            ));
+        }
+        Err(Trouble::Failed(why)) => {
+            return Err(Trouble::failed(format!(
+                "{why}; the data directory is half rewound"
+            )));
+        }
+    }
+    context.marks.clear(Unfinished::Rewind)?;
+    Ok(Ended::Done)
+}
+
+async fn run(work: &Work, source: &Upstream, restore: bool, more: &[&str]) -> Outcome {
+    let settings = work.settings();
+    let mut command = Command::new(settings.program("pg_rewind"));
+    command.arg("--target-pgdata").arg(&settings.data_dir);
+    // An unclean directory is for the crash recovery that is asked for by itself.
+    command.args(["--progress", "--no-ensure-shutdown"]);
+    if restore {
+        command.arg("--restore-target-wal");
+        if !settings.config_in_data_dir() {
+            command.arg(format!(
+                "--config-file={}",
+                settings.config_file().display()
+            ));
+        }
+    }
+    command.args(&settings.rewind_options).args(more);
+    let words = [
+        ("dbname", settings.database.as_str()),
+        ("application_name", settings.name.as_str()),
+    ];
+    let source_server = conninfo::to(&source.address, settings.rewind_user(), &words);
+    command.arg(format!("--source-server={source_server}"));
+    let output = tool::run(command, &settings.pgpass, None, &work.cancel, |_| ()).await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Trouble::failed(format!(
+        "pg_rewind from {}: {}",
+        source.member,
+        output.complaint()
+    )))
+}
