@@ -94,9 +94,9 @@ impl Instance {
         })
     }
 
-    /// 1. A process of the instance whose parent is one of them is a backend. 2. Of the others, one with
-    /// children, or one known from before, is the postmaster. 3. A lone stranger shows it by its title:
-    /// backends rename themselves `postgres: ...`, single-user mode carries `--single`.
+    /// A process of the instance whose parent is one of them is a backend. Of the others, one with children,
+    /// or one known from before, is the postmaster. A lone stranger shows it by its title: backends rename
+    /// themselves `postgres: ...`, single-user mode carries `--single`.
     fn postmaster_of(&self, all: &[Proc]) -> Option<Proc> {
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let is_child = |p: &Proc| all.iter().any(|other| other.pid == p.parent);

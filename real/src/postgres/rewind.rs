@@ -1,9 +1,9 @@
 //! Rewinds the stopped data directory to another member's branch with `pg_rewind`.
 //! Knows nothing of whether that is needed, or of which member holds the branch.
 //!
-//! 1. Segments that still wait for the archive are archived, since the tool deletes them. 2. A dry run
-//! meets every ordinary failure (source away, WAL missing) while nothing is written. 3. The mark is set,
-//! the tool runs, the mark is removed: a directory it left half-way is never started.
+//! First, segments that still wait for the archive are archived, since the tool deletes them. Then a dry
+//! run meets every ordinary failure (source away, WAL missing) while nothing is written. Then the mark is
+//! set, the tool runs, the mark is removed: a directory it left half-way is never started.
 
 use super::archive;
 use super::conninfo;
