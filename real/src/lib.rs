@@ -3,6 +3,7 @@
 //! (architecture page)
 pub mod clock;
 pub mod fencer;
+pub mod peers;
 pub mod postgres;
 pub mod recorder;
 pub mod secret;

@@ -31,6 +31,12 @@ pub struct Postgres {
     pub use_unix_socket: bool,
     /// Options of pg_basebackup.
     pub basebackup: Vec<String>,
+    /// Options of pg_rewind.
+    pub rewind_options: Vec<String>,
+    /// Included by the generated `postgresql.conf` instead of the original one.
+    pub custom_conf: Option<PathBuf>,
+    /// More recovery settings for a standby (`restore_command`, ...).
+    pub recovery_conf: BTreeMap<String, String>,
     pub pg_ctl_timeout: Span,
     /// The part that decisions rest on.
     pub local: LocalPostgres,
@@ -41,9 +47,8 @@ pub struct Postgres {
 pub struct Login {
     pub username: String,
     pub password: Option<Secret>,
-    /// libpq parameters (`sslmode`, `sslrootcert`, ...), without `sslpassword`.
+    /// libpq parameters (`sslmode`, `sslrootcert`, ...). Never a password.
     pub options: BTreeMap<String, String>,
-    pub sslpassword: Option<Secret>,
 }
 
 /// libpq parameters that a login may carry.
@@ -71,6 +76,20 @@ const NOT_FOR_BASEBACKUP: &[&str] = &[
     "port",
     "username",
     "password",
+];
+
+/// What the agent itself tells pg_rewind.
+const NOT_FOR_REWIND: &[&str] = &[
+    "target-pgdata",
+    "source-pgdata",
+    "source-server",
+    "write-recovery-conf",
+    "dry-run",
+    "restore-target-wal",
+    "config-file",
+    "no-ensure-shutdown",
+    "version",
+    "help",
 ];
 
 pub fn read(root: &Section<'_>) -> Option<Postgres> {
@@ -118,6 +137,9 @@ pub fn read(root: &Section<'_>) -> Option<Postgres> {
         pg_ident: section.lines("pg_ident"),
         use_unix_socket: section.flag("use_unix_socket").unwrap_or(false),
         basebackup,
+        rewind_options: read_options(&section, "rewind", NOT_FOR_REWIND),
+        custom_conf: section.text("custom_conf").map(PathBuf::from),
+        recovery_conf: section.words("recovery_conf").unwrap_or_default(),
         pg_ctl_timeout: section.span("pg_ctl_timeout").unwrap_or(Span::secs(60)),
         local: LocalPostgres {
             use_pg_rewind: section.flag("use_pg_rewind"),
@@ -138,7 +160,6 @@ impl Login {
             username: username.into(),
             password: None,
             options: BTreeMap::new(),
-            sslpassword: None,
         }
     }
 }
@@ -147,14 +168,11 @@ fn refuse_what_is_not_built(section: &Section<'_>) {
     for hook in ["callbacks", "pre_promote", "before_stop"] {
         section.not_built(hook, "no hook is run");
     }
-    for key in ["custom_conf", "config_base_name", "recovery_conf"] {
-        section.not_built(key, "the generated files have fixed names and contents");
-    }
+    section.not_built("config_base_name", "the generated files have fixed names");
     section.not_built(
         "bin_name",
         "the programs have PostgreSQL's own names; use bin_dir",
     );
-    section.not_built("rewind", "pg_rewind takes no further options");
     section.not_built("krbsrvname", "Kerberos is not offered");
     section.not_built("use_unix_socket_repl", "replication connects over TCP");
     section.without_effect(
@@ -207,6 +225,10 @@ fn read_login(section: &Section<'_>, name: &str) -> Option<Login> {
             options.insert((*key).to_string(), value);
         }
     }
+    login.not_built(
+        "sslpassword",
+        "client keys with a passphrase are not offered",
+    );
     let read = Login {
         username: login.text("username").unwrap_or_else(|| {
             login.missing("username", "give the role's name");
@@ -214,7 +236,6 @@ fn read_login(section: &Section<'_>, name: &str) -> Option<Login> {
         }),
         password: login.secret("password"),
         options,
-        sslpassword: login.secret("sslpassword"),
     };
     login.finish(Unknown::Warn);
     Some(read)
