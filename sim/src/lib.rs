@@ -7,6 +7,7 @@ pub mod event;
 pub mod marks;
 pub mod moment;
 pub mod plan;
+pub mod report;
 pub mod scenario;
 pub mod shape;
 pub mod streams;

@@ -1,0 +1,5 @@
+//! Reports: a run told to people, as text columns, as a picture, and many runs as tables.
+
+pub mod story;
+pub mod timeline;
+pub mod words;
