@@ -3,7 +3,9 @@
 //! (architecture page)
 pub mod act;
 pub mod agenda;
+pub mod command;
 pub mod event;
+pub mod library;
 pub mod marks;
 pub mod moment;
 pub mod plan;
@@ -11,5 +13,6 @@ pub mod report;
 pub mod scenario;
 pub mod shape;
 pub mod streams;
+pub mod trace;
 pub mod truth;
 pub mod world;
