@@ -18,11 +18,20 @@ struct Cli {
 enum Command {
     /// Carry out scenarios and compare their stories with the golden timelines
     Run(command::run::Run),
+    /// Run many drawn plans and look for broken promises
+    Swarm(command::swarm::Swarm),
+    /// Print the plan of a seed as a scenario
+    Show(command::show::Show),
+    /// Make a failing scenario smaller
+    Shrink(command::shrink::Shrink),
 }
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(args) => command::run::command(&args),
+        Command::Swarm(args) => command::swarm::command(&args),
+        Command::Show(args) => command::show::command(&args),
+        Command::Shrink(args) => command::shrink::command(&args),
     };
     ended.into()
 }

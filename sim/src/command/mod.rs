@@ -1,6 +1,9 @@
 //! The commands of `tanist-sim`, one a file. Each ends with a verdict; nothing here prints an error twice.
 
 pub mod run;
+pub mod show;
+pub mod shrink;
+pub mod swarm;
 
 use std::process::ExitCode;
 

@@ -255,11 +255,7 @@ impl Picture<'_> {
 }
 
 /// Rows at which something changed, each with the moment of the next change.
-fn stretches<'a, T: PartialEq>(
-    rows: &'a [Row],
-    end: u64,
-    of: impl Fn(&Row) -> T,
-) -> Vec<(&'a Row, Moment)> {
+fn stretches<T: PartialEq>(rows: &[Row], end: u64, of: impl Fn(&Row) -> T) -> Vec<(&Row, Moment)> {
     let mut found: Vec<(&Row, Moment)> = Vec::new();
     for row in rows {
         match found.last_mut() {
@@ -344,13 +340,11 @@ fn lost_acks(events: &[Event]) -> BTreeSet<u64> {
     let mut acked: Vec<(u64, &MemberName)> = Vec::new();
     let mut lost = BTreeSet::new();
     for event in events {
-        match &event.what {
-            What::Acked { commit, member, .. } => acked.push((*commit, member)),
-            What::Lost { commits, leader } => {
-                let others = acked.iter().rev().filter(|(_, member)| *member != leader);
-                lost.extend(others.take(*commits as usize).map(|(commit, _)| *commit));
-            }
-            _says_nothing_of_commits => {}
+        if let What::Acked { commit, member, .. } = &event.what {
+            acked.push((*commit, member));
+        } else if let What::Lost { commits, leader } = &event.what {
+            let others = acked.iter().rev().filter(|(_, member)| *member != leader);
+            lost.extend(others.take(*commits as usize).map(|(commit, _)| *commit));
         }
     }
     lost
