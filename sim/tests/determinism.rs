@@ -18,7 +18,12 @@ fn trace_in_a_process_of_its_own(scenario: &Path, nth: usize) -> Vec<u8> {
         .env("TANIST_SIM_TEST_NOISE", "x".repeat(nth * 100))
         .output()
         .expect("the simulator starts");
-    assert_ne!(ended.status.code(), Some(125), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_ne!(
+        ended.status.code(),
+        Some(125),
+        "{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
     std::fs::read(&trace).expect("the trace was written")
 }
 
@@ -37,7 +42,14 @@ fn one_plan_in_two_fresh_processes_writes_the_same_bytes() {
         std::fs::write(&scenario, print(&plan)).expect("the plan can be written");
         let first = trace_in_a_process_of_its_own(&scenario, 1);
         let second = trace_in_a_process_of_its_own(&scenario, 2);
-        assert!(first.len() > 1_000, "seed {seed} left a trace of {} bytes", first.len());
-        assert!(first == second, "seed {seed} ran differently the second time");
+        assert!(
+            first.len() > 1_000,
+            "seed {seed} left a trace of {} bytes",
+            first.len()
+        );
+        assert!(
+            first == second,
+            "seed {seed} ran differently the second time"
+        );
     }
 }

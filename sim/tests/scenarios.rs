@@ -2,7 +2,7 @@
 //! timeline keeps, and fail in a world with the deliberate bug that its header names.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tanist_sim::attempt::{attempt, honest};
 use tanist_sim::library::{self, Compared};
 use tanist_sim::report::timeline;
@@ -30,7 +30,7 @@ fn name_of(file: &Path, folder: &Path) -> String {
     below.display().to_string()
 }
 
-fn holds(file: &PathBuf, golden: &Path) -> Result<(), Failed> {
+fn holds(file: &Path, golden: &Path) -> Result<(), Failed> {
     let plan = library::load(file)?;
     let outcome = attempt(&plan, &honest);
     if !outcome.verdict.held() {
