@@ -236,6 +236,33 @@ fn span_text(text: &str) -> Option<Span> {
     Some(Span::micros(micros))
 }
 
+/// A number of bytes as text, with PostgreSQL's memory units (`1048576`, `10MB`, `1.5kB`).
+pub fn as_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let bytes_per_unit: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" => 1 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        "TB" => 1 << 40,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let mut bytes = whole.parse::<u64>().ok()?.checked_mul(bytes_per_unit)?;
+    // Six digits tell more than a byte's worth of anything up to a megabyte.
+    let fraction = fraction.get(..fraction.len().min(6))?;
+    if !fraction.is_empty() {
+        let part = fraction.parse::<u64>().ok()?;
+        bytes = bytes
+            .checked_add(part.checked_mul(bytes_per_unit)? / 10u64.pow(fraction.len() as u32))?;
+    }
+    Some(bytes)
+}
+
 /// Patroni's and PostgreSQL's spellings of a boolean.
 pub fn as_bool(v: &Value) -> Option<bool> {
     match v {

@@ -139,6 +139,15 @@ impl SyncKey {
     pub fn is_active(&self) -> bool {
         self.leader.as_ref().is_some_and(|l| !l.as_str().is_empty())
     }
+
+    /// `name` is one of the standbys listed. PostgreSQL compares application names without regard to case.
+    pub fn names_standby(&self, name: &MemberName) -> bool {
+        let listed = self.sync_standby.as_deref().unwrap_or_default();
+        self.is_active()
+            && listed
+                .split(',')
+                .any(|n| n.trim().eq_ignore_ascii_case(name.as_str()))
+    }
 }
 
 /// One row of `history`: `timeline` ended at `end`.

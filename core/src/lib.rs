@@ -2,12 +2,16 @@
 //!
 //! (architecture page)
 pub mod agent;
+pub mod calendar;
 pub mod cluster;
+pub mod cluster_json;
 pub mod config;
 pub mod dcs;
 pub mod effect;
 pub mod exchange;
 pub mod fencer;
+pub mod health;
+pub mod health_check;
 pub mod input;
 pub mod keys;
 pub mod leader_key;
@@ -17,12 +21,14 @@ pub mod name;
 pub mod note;
 pub mod operator;
 pub mod peer;
+pub mod peer_json;
 pub mod postgres;
 pub mod primitive;
 pub mod record;
 pub mod replay;
 pub mod rng;
 pub mod settings;
+pub mod status_json;
 pub mod time;
 pub mod timeline;
 pub mod view;
