@@ -9,3 +9,4 @@ pub mod recorder;
 pub mod secret;
 pub mod settings;
 pub mod sys;
+pub mod testbed;

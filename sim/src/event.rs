@@ -6,7 +6,6 @@ use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use tanist_core::lsn::Lsn;
 use tanist_core::name::MemberName;
-use tanist_core::operator::Answer;
 use tanist_core::time::Span;
 use tanist_core::timeline::TimelineId;
 
@@ -92,7 +91,7 @@ pub enum What {
     /// An operator's request ended.
     Answered {
         member: MemberName,
-        answer: Answer,
+        answer: String,
     },
     Mark(String),
     Broken {

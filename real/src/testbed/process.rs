@@ -1,0 +1,102 @@
+//! The processes of this host, as /proc shows them, and signals to them. Only processes that a testbed
+//! started are ever named here: by pid, by the mark in their environment, or by their data directory.
+
+use rustix::process::{Pid, Signal};
+use std::path::{Path, PathBuf};
+
+/// An environment variable that every agent of a testbed carries, and so its fencer too.
+pub const MARK: &str = "TANIST_TESTBED";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub pid: u32,
+    pub parent: u32,
+    pub state: char,
+    pub command: String,
+}
+
+impl Seen {
+    fn of(pid: u32) -> Option<Seen> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in parentheses may hold anything, a closing parenthesis too.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let raw = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&raw).replace('\0', " ");
+        let command = command.trim_end().to_string();
+        Some(Seen {
+            pid,
+            parent,
+            state,
+            command,
+        })
+    }
+
+    /// A zombie holds nothing and can do nothing.
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X')
+    }
+}
+
+/// Every process but zombies.
+fn all() -> Vec<Seen> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter_map(Seen::of).filter(Seen::is_alive).collect()
+}
+
+pub fn is_alive(pid: u32) -> bool {
+    Seen::of(pid).is_some_and(|seen| seen.is_alive())
+}
+
+/// Processes of a PostgreSQL instance, postmaster and orphans included: all have the data directory as
+/// their working directory, for as long as they live.
+pub fn of_instance(data_dir: &Path) -> Vec<Seen> {
+    let mut found = all();
+    found.retain(|seen| working_directory(seen.pid).is_some_and(|d| d == data_dir));
+    found
+}
+
+/// The postmaster of a running instance: the one whose parent is not of the instance.
+pub fn postmaster(data_dir: &Path) -> Option<u32> {
+    let line = std::fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
+    let pid: u32 = line.lines().next()?.trim().parse().ok()?;
+    of_instance(data_dir)
+        .iter()
+        .find(|s| s.pid == pid)
+        .map(|s| s.pid)
+}
+
+/// Processes with this value of the mark in their environment (PostgreSQL overwrites its own).
+pub fn marked(value: &str) -> Vec<Seen> {
+    let wanted = format!("{MARK}={value}");
+    let mut found = all();
+    found.retain(|seen| {
+        let environment = std::fs::read(format!("/proc/{}/environ", seen.pid)).unwrap_or_default();
+        environment
+            .split(|b| *b == 0)
+            .any(|v| v == wanted.as_bytes())
+    });
+    found
+}
+
+fn working_directory(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// False when the process is gone.
+pub fn signal(pid: u32, signal: Signal) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
+}
+
+/// Resident memory in KiB.
+pub fn resident_kib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}

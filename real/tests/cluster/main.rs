@@ -1,0 +1,4 @@
+//! The whole on real servers: three agents, three PostgreSQL, one etcd, and each fault of the first order.
+//! One test at a time; each needs the machine. `make cluster` runs them, `make cluster T=word` some.
+
+mod baseline;
