@@ -16,7 +16,7 @@ mod transaction;
 mod verdict;
 
 pub use session::SessionState;
-pub use transaction::{FAILOVER, INITIALIZE, LEADER, STATUS, SYNC, owner_of};
+pub use transaction::owner_of;
 
 use crate::dcs::{Consistency, DcsOutcome, DcsReply, DcsRequest, LeaseId, Session};
 use crate::primitive::{Primitive, PrimitiveOutcome, PrimitiveReply, Transaction};

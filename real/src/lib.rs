@@ -2,6 +2,7 @@
 //!
 //! (architecture page)
 pub mod clock;
+pub mod dcs;
 pub mod fencer;
 pub mod peers;
 pub mod postgres;

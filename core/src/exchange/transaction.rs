@@ -2,14 +2,9 @@
 //! Knows nothing of time, retries or sessions' lives.
 
 use crate::dcs::{Guard, KeyOwner, KeyValue, LeaseId, Precondition, Revision};
+use crate::keys::{FAILOVER, LEADER, STATUS, SYNC};
 use crate::name::{MemberName, Term};
 use crate::primitive::{Compare, StoreOp, Transaction};
-
-pub const LEADER: &str = "leader";
-pub const STATUS: &str = "status";
-pub const SYNC: &str = "sync";
-pub const FAILOVER: &str = "failover";
-pub const INITIALIZE: &str = "initialize";
 
 /// What a look at the leader key shows to `me`, whose lease is `lease`.
 pub fn owner_of(leader: Option<&KeyValue>, me: &MemberName, lease: LeaseId) -> KeyOwner {

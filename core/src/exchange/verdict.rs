@@ -6,11 +6,12 @@
 //! 2. The second attempt finds the precondition false, because of the first.
 //! 3. Reported as a conflict, the winner would believe that it lost.
 
-use super::transaction::{FAILOVER, INITIALIZE, LEADER, SYNC, owner_of};
+use super::transaction::owner_of;
 use crate::dcs::{
     DcsOutcome, DcsReply, DcsRequest, Guard, KeyOwner, KeyValue, LeaseId, Precondition, Revision,
     Session,
 };
+use crate::keys::{FAILOVER, INITIALIZE, LEADER, SYNC};
 use crate::name::{MemberName, Term};
 use std::collections::BTreeMap;
 

@@ -1,0 +1,4 @@
+//! What tests on real servers share.
+
+pub mod etcd;
+pub mod proxy;
