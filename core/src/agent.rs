@@ -1,13 +1,35 @@
-//! The agent. (skeleton, decision logic follows)
-use crate::effect::Effect;
+//! The agent: the one place where its state lives and is replaced. `handle` folds an input into what is known,
+//! lets the duties and the decision follow from the whole of it, and names the next deadline.
+//! Knows nothing of clocks, sockets, processes; total: odd input becomes a note.
+
+use crate::dcs::{DcsInput, DcsOutcome, DcsReply, Guard, Revision};
+use crate::decision::{Decision, Waiting};
+use crate::effect::{Effect, EffectBody};
+use crate::election::Election;
 use crate::fencer::Armed;
+use crate::fencing::Fencing;
+use crate::founding::{Claim, Founding};
+use crate::handover::{Handover, Phase};
 use crate::input::Input;
-use crate::leader_key::Authority;
+use crate::lane::Lane;
+use crate::local::{Local, Server};
+use crate::name::OpId;
 use crate::note::Note;
+use crate::peer::PeerInput;
+use crate::postgres::{DbState, Ended, Operation, PgInput, SideTask};
+use crate::publish::Publishing;
+use crate::rejoin::Rejoin;
+use crate::requests::Requests;
+use crate::rng::Rng;
 use crate::settings::Settings;
-use crate::time::{Mono, Now};
-use crate::view::{Role, State, View};
+use crate::slots::Slots;
+use crate::store::Store;
+use crate::tenure::{Tenure, reason_of};
+use crate::time::{Mono, Now, Span};
+use crate::view::Told;
+pub use crate::wake::WakeReason;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
 
 /// What the agent is told about its own start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,63 +47,482 @@ pub struct Output {
     pub notes: Vec<Note>,
 }
 
-/// Why the agent wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WakeReason {
-    FirstLook,
-}
+/// Rounds of decision in one `handle`: each acts at most once, so a handful always settles.
+const ROUNDS: u32 = 6;
+/// Decisions and events remembered for the view.
+const RECENT: usize = 200;
+/// How long a side task that failed rests before it is tried again.
+const SIDE_REST: Span = Span::secs(2);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
-    settings: Settings,
-    boot: Boot,
-    seed: u64,
-    started: Now,
-    woken: bool,
+    pub(crate) settings: Settings,
+    pub(crate) boot: Boot,
+    pub(crate) started: Now,
+    pub(crate) rng: Rng,
+    next_op: u64,
+    pub(crate) store: Store,
+    pub(crate) tenure: Tenure,
+    pub(crate) local: Local,
+    pub(crate) lane: Lane,
+    /// Side tasks under way, by noun.
+    pub(crate) sides: BTreeMap<String, OpId>,
+    pub(crate) side_rest: BTreeMap<String, Mono>,
+    pub(crate) fencing: Fencing,
+    pub(crate) election: Election,
+    pub(crate) rejoin: Rejoin,
+    pub(crate) claim: Claim,
+    pub(crate) founding: Option<Founding>,
+    pub(crate) handover: Option<Handover>,
+    pub(crate) publishing: Publishing,
+    pub(crate) slots: Slots,
+    pub(crate) requests: Requests,
+    pub(crate) stopping: bool,
+    pub(crate) exited: bool,
+    /// Since when PostgreSQL is not up although the key is held.
+    pub(crate) crashed_at: Option<Mono>,
+    /// The store has once shown a cluster with a system identifier.
+    pub(crate) seen_initialized: bool,
+    pub(crate) was_paused: bool,
+    pub(crate) read_not_before: Mono,
+    pub(crate) decision: Decision,
+    pub(crate) decided_at: Mono,
+    pub(crate) recent: VecDeque<Told>,
+    pub(crate) wake: Option<(Mono, crate::wake::WakeReason)>,
 }
 
 impl Agent {
     pub fn new(settings: Settings, boot: Boot, seed: u64, now: Now) -> Agent {
-        Agent {
+        let mut agent = Agent {
+            started: now,
+            rng: Rng::new(seed),
+            next_op: 1,
+            store: Store::default(),
+            tenure: Tenure::new(now),
+            local: Local::new(now.mono),
+            lane: Lane::default(),
+            sides: BTreeMap::new(),
+            side_rest: BTreeMap::new(),
+            fencing: Fencing::new(now, boot.fencer),
+            election: Election::default(),
+            rejoin: Rejoin::default(),
+            claim: Claim::default(),
+            founding: None,
+            handover: None,
+            publishing: Publishing::default(),
+            slots: Slots::default(),
+            requests: Requests::default(),
+            stopping: false,
+            exited: false,
+            crashed_at: None,
+            seen_initialized: false,
+            was_paused: false,
+            read_not_before: now.mono,
+            decision: Decision::Wait(Waiting::FirstLook),
+            decided_at: now.mono,
+            recent: VecDeque::new(),
+            wake: Some((now.mono, crate::wake::WakeReason::FirstLook)),
             settings,
             boot,
-            seed,
-            started: now,
-            woken: false,
+        };
+        // Before the store has spoken, the founder's own configuration is the best guess at the timings.
+        if let Some(first) = &agent.settings.bootstrap {
+            agent.store.config =
+                crate::config::Config::read(first, agent.settings.safety.fast_timing);
+        }
+        agent
+    }
+
+    /// Takes one input; what follows from it is appended to `out`.
+    pub fn handle(&mut self, now: Now, input: Input, out: &mut Output) {
+        let told = out.notes.len();
+        self.fold(now, input, out);
+        for _ in 0..ROUNDS {
+            let before = (self.next_op, self.decision.clone());
+            self.duties(now, out);
+            self.settle(now, out);
+            if before == (self.next_op, self.decision.clone()) {
+                break;
+            }
+        }
+        self.decided_at = now.mono;
+        self.wake = self.next_wake(now);
+        for note in &out.notes[told..] {
+            self.recent.push_back(Told {
+                now,
+                text: note.to_string(),
+            });
+        }
+        while self.recent.len() > RECENT {
+            self.recent.pop_front();
         }
     }
 
-    /// Takes one input; what follows from it is appended to `out`. Total: odd input becomes a note.
-    pub fn handle(&mut self, _now: Now, _input: Input, _out: &mut Output) {
-        self.woken = true;
+    pub fn next_wakeup(&self) -> Option<(Mono, crate::wake::WakeReason)> {
+        self.wake
     }
 
-    pub fn next_wakeup(&self) -> Option<(Mono, WakeReason)> {
-        (!self.woken).then_some((self.started.mono, WakeReason::FirstLook))
+    pub(crate) fn emit(&mut self, body: EffectBody, out: &mut Output) -> OpId {
+        let id = OpId(self.next_op);
+        self.next_op += 1;
+        out.effects.push(Effect { id, body });
+        id
     }
 
-    pub fn view(&self) -> View {
-        View {
-            scope: self.settings.scope.clone(),
-            name: self.settings.name.clone(),
-            api_url: self.settings.api_url.clone(),
-            conn_url: self.settings.conn_url.clone(),
-            tags: self.settings.tags.clone(),
-            role: Role::Uninitialized,
-            state: State::Stopped,
-            authority: Authority::None,
-            holds_key: false,
-            paused: false,
-            config: Default::default(),
-            observed: None,
-            observed_at: None,
-            cluster: None,
-            store_seen: None,
-            operation: None,
-            decision: String::new(),
-            recent: Default::default(),
-            requests: Default::default(),
-            decided_at: self.started.mono,
+    fn settle(&mut self, now: Now, out: &mut Output) {
+        let decision = self.decide(now);
+        self.settle_ballot(now, &decision);
+        if decision.kind_differs(&self.decision) {
+            out.notes.push(Note::Decided(decision.clone()));
         }
+        self.decision = decision.clone();
+        self.carry_out(now, &decision, out);
+    }
+
+    /// What is due besides the decision, none of it dangerous.
+    fn duties(&mut self, now: Now, out: &mut Output) {
+        if self.exited {
+            return;
+        }
+        self.note_pause(now, out);
+        self.check_key_against_store(now);
+        self.resolve_doubt_if_read(now);
+        self.finish_founding();
+        self.note_crash(now);
+        self.session_duties(now, out);
+        self.fencer_duties(now, out);
+        self.handover_duties(now, out);
+        self.advance_handover(now, out);
+        self.publish_duties(now, out);
+        self.founding_duties(now, out);
+        self.slot_duties(now, out);
+        self.request_duties(now, out);
+        self.probe_duty(now, out);
+        self.checkpoint_duty(now, out);
+        self.reread_duty(now, out);
+    }
+
+    fn fold(&mut self, now: Now, input: Input, out: &mut Output) {
+        match input {
+            Input::Wakeup => {}
+            Input::Dcs(dcs) => self.fold_dcs(now, dcs, out),
+            Input::Postgres(pg) => self.fold_postgres(now, pg, out),
+            Input::Peer(peer) => self.fold_peer(now, peer, out),
+            Input::Operator(request) => self.operator_asked(now, request, out),
+            Input::Fencer(said) => self.fencer_said(now, said, out),
+            Input::Stopping => self.stopping = true,
+        }
+    }
+
+    fn fold_dcs(&mut self, now: Now, input: DcsInput, out: &mut Output) {
+        let fast = self.settings.safety.fast_timing;
+        match input {
+            DcsInput::Listed { snapshot } => self.store.listed(now, snapshot, fast, &mut out.notes),
+            DcsInput::Changed { revision, changes } => {
+                self.store
+                    .changed(now, revision, changes, fast, &mut out.notes);
+            }
+            DcsInput::WatchLost { why } => {
+                self.store.watching = false;
+                out.notes.push(Note::WatchLost { why });
+            }
+            DcsInput::Completed {
+                op,
+                sent_at,
+                outcome,
+                ..
+            } => self.fold_verdict(now, op, sent_at, outcome, out),
+        }
+        let initialized = |c: &crate::cluster::Cluster| {
+            matches!(c.initialize, crate::cluster::Initialize::Done(_))
+        };
+        self.seen_initialized |= self.store.cluster.as_ref().is_some_and(initialized);
+    }
+
+    fn fold_verdict(
+        &mut self,
+        now: Now,
+        op: OpId,
+        sent_at: Mono,
+        outcome: DcsOutcome,
+        out: &mut Output,
+    ) {
+        if matches!(
+            outcome,
+            DcsOutcome::Ok(_) | DcsOutcome::Conflict { .. } | DcsOutcome::SessionGone
+        ) {
+            self.store.seen = Some(now);
+        }
+        if self.store.read_op == Some(op) {
+            self.store.read_op = None;
+            match outcome {
+                DcsOutcome::Ok(DcsReply::Snapshot(snapshot)) => {
+                    let fast = self.settings.safety.fast_timing;
+                    self.store
+                        .read(now, sent_at, snapshot, fast, &mut out.notes);
+                }
+                other => {
+                    self.read_not_before = now.mono + Span::millis(500);
+                    self.tell_store_failure("reading the cluster", &other, out);
+                }
+            }
+            return;
+        }
+        let known = self.session_answered(now, op, &outcome, out)
+            || self.write_answered(now, op, &outcome, out)
+            || self.founding_answered(now, op, &outcome, out)
+            || self.request_written(op, &outcome, out);
+        if !known {
+            out.notes.push(Note::Late { op });
+        }
+    }
+
+    pub(crate) fn tell_store_failure(&self, what: &str, outcome: &DcsOutcome, out: &mut Output) {
+        out.notes.push(Note::StoreFailed {
+            what: what.into(),
+            why: reason_of(outcome),
+        });
+    }
+
+    fn fold_peer(&mut self, now: Now, input: PeerInput, out: &mut Output) {
+        let PeerInput { op, member, answer } = input;
+        if self.handover_answered(now, op, &member, &answer) {
+            return;
+        }
+        match self
+            .election
+            .ballot
+            .as_mut()
+            .filter(|b| b.asked.contains_key(&op))
+        {
+            Some(ballot) => {
+                ballot.answers.insert(member, answer);
+            }
+            None => out.notes.push(Note::Late { op }),
+        }
+    }
+
+    fn fold_postgres(&mut self, now: Now, input: PgInput, out: &mut Output) {
+        match input {
+            PgInput::Observed { op, observation } => {
+                if op.is_none() || self.local.probe == op {
+                    self.local.observe(now.mono, observation);
+                }
+                if self.local.probe == op {
+                    self.local.probe = None;
+                    self.sides.remove(&SideTask::Probe.noun());
+                }
+            }
+            PgInput::PostmasterExited { .. } => self.local.probe_due = now.mono,
+            PgInput::Progress { op, phase } => {
+                if let Some(in_lane) = self.lane.current.as_mut().filter(|l| l.op == op) {
+                    in_lane.phase = Some(phase);
+                }
+            }
+            PgInput::Finished { op, ended } => self.finished(now, op, ended, out),
+        }
+    }
+
+    fn finished(&mut self, now: Now, op: OpId, ended: Ended, out: &mut Output) {
+        if let Some(in_lane) = self.lane.end(op, now.mono, &ended) {
+            let (verb, how) = (in_lane.operation.verb().to_string(), how_it_ended(&ended));
+            out.notes.push(Note::OperationEnded { op, verb, how });
+            self.local.probe_due = now.mono;
+            return self.operation_ended(now, &in_lane.operation, &ended);
+        }
+        let noun = self
+            .sides
+            .iter()
+            .find(|(_, mine)| **mine == op)
+            .map(|(noun, _)| noun.clone());
+        let Some(noun) = noun else {
+            out.notes.push(Note::Late { op });
+            return;
+        };
+        self.sides.remove(&noun);
+        if self.local.probe == Some(op) {
+            self.local.probe = None;
+        }
+        if self.rejoin.asking == Some(op) {
+            self.rejoin.asking = None;
+            self.rejoin.ask_at = now.mono + Span::millis(500);
+        }
+        match ended {
+            Ended::Upstream(facts) => self.leader_said(now, facts),
+            Ended::Done => self.local.probe_due = now.mono,
+            Ended::Cancelled => {}
+            Ended::Failed(why) => {
+                self.side_rest.insert(noun.clone(), now.mono + SIDE_REST);
+                if noun == "upstream" {
+                    self.rejoin.last_refusal = Some(why.clone());
+                }
+                out.notes.push(Note::SideTaskFailed { what: noun, why });
+            }
+        }
+    }
+
+    /// What an operation's end means beyond the observation that came with it.
+    fn operation_ended(&mut self, now: Now, operation: &Operation, ended: &Ended) {
+        let failed = match ended {
+            Ended::Failed(why) => Some(why.clone()),
+            Ended::Done | Ended::Upstream(_) | Ended::Cancelled => None,
+        };
+        match (operation, failed) {
+            (Operation::Initdb | Operation::PostBootstrap, Some(why)) => self.founding_failed(&why),
+            (Operation::Start { .. }, Some(why)) => self.founding_failed(&why),
+            (Operation::Initdb, None) => {
+                if let Some(founding) = &mut self.founding {
+                    founding.initdb_done = true;
+                }
+            }
+            (Operation::PostBootstrap, None) => {
+                if let Some(founding) = &mut self.founding {
+                    founding.roles_done = true;
+                }
+            }
+            (Operation::Promote { .. }, Some(_)) => {
+                self.election.barred_until = now.mono + self.store.config.timing.ttl;
+            }
+            // The directory is the leader's own up to the fork now: nothing is left to compare.
+            (Operation::Rewind { .. } | Operation::Clone { .. }, None)
+                if matches!(ended, Ended::Done) =>
+            {
+                self.trust_copy();
+            }
+            (
+                Operation::CrashRecovery | Operation::Stop { .. } | Operation::Promote { .. },
+                None,
+            ) => self.rejoin.forget(),
+            (Operation::DiscardData { .. }, None) => {
+                self.rejoin.forget();
+                self.rejoin.reinit = false;
+            }
+            (_, _) => {}
+        }
+        if matches!(operation, Operation::Stop { .. }) {
+            self.requests.restart_stopped_after(ended);
+        }
+    }
+
+    fn trust_copy(&mut self) {
+        let facts = self.rejoin.facts.as_ref().map(|(_, f)| f.history.timeline);
+        let timeline = facts.or_else(|| {
+            let leader = self.store.cluster.as_ref()?.leader_member()?;
+            leader.1.timeline_id()
+        });
+        let (Some(leader), Some(timeline)) = (self.store.leader().cloned(), timeline) else {
+            return;
+        };
+        self.rejoin.checked = Some(crate::rejoin::Checked {
+            leader: leader.owner,
+            term: leader.term,
+            timeline,
+            divergence: crate::timeline::Divergence::None,
+        });
+    }
+
+    fn note_pause(&mut self, now: Now, out: &mut Output) {
+        let paused = self.paused();
+        if paused == self.was_paused {
+            return;
+        }
+        self.was_paused = paused;
+        out.notes.push(Note::PauseChanged { paused });
+        if !paused {
+            // Everything is judged anew: the operator may have promoted, stopped or moved anything.
+            self.rejoin.forget();
+            self.tenure.may_adopt = true;
+            self.tenure.due = now.mono;
+            self.local.probe_due = now.mono;
+        }
+    }
+
+    fn note_crash(&mut self, now: Now) {
+        let up = matches!(self.local.server(), Server::Primary);
+        let stopped_by_me = matches!(
+            self.handover.as_ref().map(|h| &h.phase),
+            Some(Phase::Stopping { .. })
+        );
+        if up || !self.holds_key() || stopped_by_me {
+            self.crashed_at = None;
+        } else if self.local.server() == Server::Down && self.crashed_at.is_none() {
+            self.crashed_at = Some(now.mono);
+        }
+    }
+
+    fn resolve_doubt_if_read(&mut self, now: Now) {
+        let doubtful = self.tenure.key == crate::leader_key::Key::InDoubt;
+        // The reading must be younger than the acquisition that had no verdict; each doubt forgets the older ones.
+        if doubtful
+            && self.store.read_op.is_none()
+            && self
+                .store
+                .confirmed
+                .is_some_and(|at| at >= self.tenure.doubt_since)
+        {
+            self.resolve_doubt(now);
+        }
+    }
+
+    fn probe_duty(&mut self, now: Now, out: &mut Output) {
+        if self.local.probe.is_some() || now.mono < self.local.probe_due {
+            return;
+        }
+        self.local.probe_due = now.mono + self.probe_pause();
+        self.local.probe = self.start_side(now, SideTask::Probe, out);
+    }
+
+    /// A look each loop is enough when nothing moves; while something does, looks are cheap.
+    fn probe_pause(&self) -> Span {
+        let loop_wait = self.store.config.timing.loop_wait;
+        let calm = matches!(self.decision, Decision::Lead | Decision::Follow { .. });
+        if calm {
+            loop_wait
+        } else {
+            loop_wait.min(Span::millis(500))
+        }
+    }
+
+    /// Without a checkpoint the control file names the old timeline, and nobody can be rewound from us.
+    fn checkpoint_duty(&mut self, now: Now, out: &mut Output) {
+        if self.holds_key() && self.local.server() == Server::Primary && self.awaits_checkpoint() {
+            self.start_side(now, SideTask::Checkpoint, out);
+        }
+    }
+
+    /// With the watch broken, or a reading that went backwards, the quorum is asked now and then.
+    fn reread_duty(&mut self, now: Now, out: &mut Output) {
+        let suspicious =
+            self.store.watching && self.store.confirmed.is_none() && self.store.cluster.is_some();
+        let blind = !self.store.watching && self.store.cluster.is_none();
+        if (suspicious || blind) && self.store.read_op.is_none() && now.mono >= self.read_not_before
+        {
+            self.carry_out(now, &Decision::ReadBeforeRace, out);
+        }
+    }
+
+    /// The versions that a decision to race rests on.
+    pub(crate) fn guard(&self) -> Guard {
+        let cluster = self.store.cluster.as_ref();
+        let version = |v: Option<Revision>| v.unwrap_or_default();
+        Guard {
+            sync: version(cluster.map(|c| c.sync_version)),
+            failover: version(cluster.map(|c| c.failover_version)),
+        }
+    }
+
+    /// Did the server stop in a way after which nothing is lost?
+    pub fn is_cleanly_down(&self) -> bool {
+        self.local
+            .control()
+            .is_some_and(|c| matches!(c.state, DbState::ShutDown | DbState::ShutDownInRecovery))
+    }
+}
+
+fn how_it_ended(ended: &Ended) -> String {
+    match ended {
+        Ended::Done | Ended::Upstream(_) => "done".into(),
+        Ended::Failed(why) => format!("failed: {why}"),
+        Ended::Cancelled => "cancelled".into(),
     }
 }

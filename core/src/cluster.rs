@@ -22,8 +22,11 @@ pub struct LeaderKey {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Initialize {
     Absent,
-    /// Somebody is founding the cluster.
-    InProgress(Revision),
+    /// Somebody is founding the cluster; a Tanist binds the key to its session until it has.
+    InProgress {
+        version: Revision,
+        lease: LeaseId,
+    },
     /// The cluster exists and has this system identifier.
     Done(SystemId),
     /// Neither empty nor a system identifier.
@@ -116,9 +119,9 @@ impl Reader<'_> {
         let Some(kv) = self.get(keys::INITIALIZE) else {
             return Initialize::Absent;
         };
-        let (text, version) = (kv.value.trim().to_string(), kv.modified);
+        let (text, version, lease) = (kv.value.trim().to_string(), kv.modified, kv.lease);
         if text.is_empty() {
-            return Initialize::InProgress(version);
+            return Initialize::InProgress { version, lease };
         }
         // Ten digits and more: the least a system identifier made by initdb since 2001 can have.
         if text.len() >= 10 && text.bytes().all(|b| b.is_ascii_digit()) {
@@ -251,7 +254,7 @@ mod tests {
     fn an_empty_initialize_key_means_that_somebody_bootstraps() {
         assert!(matches!(
             Cluster::read(&snapshot(&[("initialize", "")])).initialize,
-            Initialize::InProgress(_)
+            Initialize::InProgress { .. }
         ));
         let done = Cluster::read(&snapshot(&[("initialize", "7711078574722072691")])).initialize;
         assert_eq!(

@@ -72,6 +72,8 @@ pub enum DcsRequest {
     Snapshot { consistency: Consistency },
     /// Make sure a session with this ttl exists (grant, or keep alive the one we have): `Session`.
     KeepSession { ttl: Span },
+    /// Take over the session of an earlier life of this process, if it is still alive: `Session`.
+    ResumeSession { lease: LeaseId, ttl: Span },
     /// Keep the session alive, then prove by one transaction that the leader key is mine and bound to
     /// my session; write `status` in the same transaction when given: `Renewed`.
     Renew {

@@ -118,6 +118,10 @@ impl Exchange {
             DcsRequest::KeepSession { ttl } | DcsRequest::Acquire { ttl, .. } => session
                 .usable(*ttl)
                 .map_or(Stage::Grant, |_| Stage::KeepAlive),
+            DcsRequest::ResumeSession { lease, ttl } => {
+                session.adopt(*lease, *ttl);
+                Stage::KeepAlive
+            }
             DcsRequest::Renew { ttl, .. } => match present {
                 None => return self.done(DcsOutcome::SessionGone),
                 Some(_) if session.asked != *ttl => Stage::Grant,
@@ -223,6 +227,8 @@ impl Exchange {
             DcsRequest::Acquire { .. } | DcsRequest::KeepSession { .. } => true,
             DcsRequest::Renew { .. } => return self.session_of_renewal(),
             DcsRequest::Put { with_session, .. } => *with_session,
+            // Resumed or not at all: a new session would not be the old one.
+            DcsRequest::ResumeSession { .. } => return self.session_of_renewal(),
             DcsRequest::Snapshot { .. }
             | DcsRequest::Release { .. }
             | DcsRequest::Delete { .. } => false,
@@ -249,6 +255,7 @@ impl Exchange {
     fn ttl(&self, session: &SessionState) -> Span {
         match &self.request {
             DcsRequest::KeepSession { ttl }
+            | DcsRequest::ResumeSession { ttl, .. }
             | DcsRequest::Renew { ttl, .. }
             | DcsRequest::Acquire { ttl, .. } => *ttl,
             DcsRequest::Snapshot { .. }
@@ -279,7 +286,9 @@ impl Exchange {
                 ..
             } => transaction::write(key, value, self.bound_to(), *precondition),
             DcsRequest::Delete { key, precondition } => transaction::delete(key, *precondition),
-            DcsRequest::Snapshot { .. } | DcsRequest::KeepSession { .. } => Transaction::default(),
+            DcsRequest::Snapshot { .. }
+            | DcsRequest::KeepSession { .. }
+            | DcsRequest::ResumeSession { .. } => Transaction::default(),
         }
     }
 
@@ -290,6 +299,7 @@ impl Exchange {
             DcsRequest::Put { .. }
             | DcsRequest::Snapshot { .. }
             | DcsRequest::KeepSession { .. }
+            | DcsRequest::ResumeSession { .. }
             | DcsRequest::Renew { .. }
             | DcsRequest::Acquire { .. }
             | DcsRequest::Release { .. }
@@ -357,7 +367,9 @@ impl Exchange {
     fn session_sure(&mut self, now: Mono, sure: Session, session: &SessionState) -> Step {
         self.using = Some(sure);
         match self.request {
-            DcsRequest::KeepSession { .. } => self.done(DcsOutcome::Ok(DcsReply::Session(sure))),
+            DcsRequest::KeepSession { .. } | DcsRequest::ResumeSession { .. } => {
+                self.done(DcsOutcome::Ok(DcsReply::Session(sure)))
+            }
             DcsRequest::Snapshot { .. }
             | DcsRequest::Renew { .. }
             | DcsRequest::Acquire { .. }
@@ -403,9 +415,12 @@ impl Exchange {
                 Verdict::Done(verdict::delete(answer, key, before))
             }
             (DcsRequest::Acquire { .. } | DcsRequest::Renew { .. }, None)
-            | (DcsRequest::Snapshot { .. } | DcsRequest::KeepSession { .. }, _) => {
-                Verdict::Done(DcsOutcome::SessionGone)
-            }
+            | (
+                DcsRequest::Snapshot { .. }
+                | DcsRequest::KeepSession { .. }
+                | DcsRequest::ResumeSession { .. },
+                _,
+            ) => Verdict::Done(DcsOutcome::SessionGone),
         }
     }
 
@@ -440,6 +455,7 @@ impl Exchange {
             DcsRequest::KeepSession { .. } | DcsRequest::Acquire { .. } => self.regrant,
             DcsRequest::Put { with_session, .. } if *with_session => self.regrant,
             DcsRequest::Put { .. }
+            | DcsRequest::ResumeSession { .. }
             | DcsRequest::Snapshot { .. }
             | DcsRequest::Renew { .. }
             | DcsRequest::Release { .. }

@@ -53,6 +53,11 @@ pub enum Key {
     Held {
         term: Term,
     },
+    /// Held until `since`, when it was seen to be gone: one guarded attempt to take it again is under way.
+    Gone {
+        term: Term,
+        since: Mono,
+    },
     /// Given up on purpose; never acted on again, whatever the outcome.
     Releasing {
         op: OpId,
@@ -64,7 +69,11 @@ impl Key {
     pub fn term(self) -> Option<Term> {
         match self {
             Key::Held { term } => Some(term),
-            Key::NotHeld | Key::Acquiring { .. } | Key::InDoubt | Key::Releasing { .. } => None,
+            Key::NotHeld
+            | Key::Acquiring { .. }
+            | Key::InDoubt
+            | Key::Gone { .. }
+            | Key::Releasing { .. } => None,
         }
     }
 }

@@ -24,6 +24,19 @@ impl SessionState {
         self.session.filter(|_| self.asked == ttl)
     }
 
+    /// An earlier life of this process held this lease. Not confirmed until a keep-alive is: until then
+    /// its last renewal counts as infinitely long ago.
+    pub(super) fn adopt(&mut self, lease: LeaseId, ttl: Span) {
+        if self.session.is_none() {
+            self.session = Some(Session {
+                lease,
+                ttl,
+                renewed_at: Mono(0),
+            });
+            self.asked = ttl;
+        }
+    }
+
     /// The store granted a lease. When another exchange was granted one for the same ttl in the
     /// meantime, that one stays (the leader key may be bound to it) and ours just runs out.
     pub(super) fn granted(

@@ -203,8 +203,9 @@ pub(super) fn leaves_a_mark(request: &DcsRequest) -> bool {
         | DcsRequest::Release { .. }
         | DcsRequest::Put { .. }
         | DcsRequest::Delete { .. } => true,
-        DcsRequest::Snapshot { .. } | DcsRequest::KeepSession { .. } | DcsRequest::Renew { .. } => {
-            false
-        }
+        DcsRequest::Snapshot { .. }
+        | DcsRequest::KeepSession { .. }
+        | DcsRequest::ResumeSession { .. }
+        | DcsRequest::Renew { .. } => false,
     }
 }

@@ -1,0 +1,231 @@
+//! Carries a decision out: turns it into effects, once. Decides nothing; an effect that is under way already is
+//! not asked for again.
+
+use crate::agent::{Agent, Output};
+use crate::dcs::{Consistency, DcsRequest};
+use crate::decision::Decision;
+use crate::effect::EffectBody;
+use crate::name::OpId;
+use crate::note::Note;
+use crate::params;
+use crate::postgres::{Operation, PromotionMark, SideTask, StartAs};
+use crate::time::{Mono, Now, Span};
+use crate::timeline::TimelineId;
+
+/// Side tasks that take longer than this are given up.
+const SIDE_TASK_BUDGET: Span = Span::secs(5);
+const CHECKPOINT_BUDGET: Span = Span::secs(300);
+const CLONE_START_TIMEOUT: Span = Span::secs(300);
+
+impl Agent {
+    pub fn carry_out(&mut self, now: Now, decision: &Decision, out: &mut Output) {
+        match decision {
+            Decision::Wait(_) | Decision::Lead | Decision::Follow { .. } => {}
+            Decision::Stop {
+                plan,
+                checkpoint_first,
+                ..
+            } => {
+                self.start_operation(
+                    now,
+                    Operation::Stop {
+                        plan: *plan,
+                        checkpoint_first: *checkpoint_first,
+                    },
+                    out,
+                );
+            }
+            Decision::Cancel { .. } => self.cancel_operation(out),
+            Decision::Initdb => self.start_operation(now, Operation::Initdb, out),
+            Decision::PostBootstrap => self.start_operation(now, Operation::PostBootstrap, out),
+            Decision::Clone { source } => self.start_operation(
+                now,
+                Operation::Clone {
+                    source: source.clone(),
+                },
+                out,
+            ),
+            Decision::Start { role, .. } => self.start_server(now, role.clone(), out),
+            Decision::Promote { .. } => self.promote(now, out),
+            Decision::CrashRecovery => self.start_operation(now, Operation::CrashRecovery, out),
+            Decision::Rewind { source, .. } => {
+                self.start_operation(
+                    now,
+                    Operation::Rewind {
+                        source: source.clone(),
+                    },
+                    out,
+                );
+            }
+            Decision::Discard { why } => {
+                self.start_operation(now, Operation::DiscardData { why: *why }, out)
+            }
+            Decision::AskUpstream { upstream } => {
+                let task = SideTask::AskUpstream {
+                    upstream: upstream.clone(),
+                };
+                self.rejoin.asking = self.start_side(now, task, out);
+            }
+            Decision::Reconfigure { upstream } => {
+                let role = StartAs::Standby {
+                    upstream: Some(upstream.clone()),
+                };
+                let parameters = self.parameters(&role);
+                self.start_side(now, SideTask::Reconfigure { role, parameters }, out);
+            }
+            Decision::ReadBeforeRace => self.read_store(now, out),
+            Decision::Ballot => {
+                let ballot = self.hold_ballot(now, out);
+                self.election.ballot = Some(ballot);
+            }
+            Decision::Acquire { why } => {
+                let until = now.mono + self.store.config.timing.retry_timeout;
+                self.request_key(why.clone(), until, out);
+            }
+            Decision::Release { why } => self.release_key(now, why, out),
+            Decision::ClaimInitialize => self.claim_initialize(now, out),
+            Decision::AbandonInitialize => self.abandon_initialize(now, out),
+            Decision::ChooseCandidate => self.choose_candidate(now, out),
+            Decision::ConfirmCandidate { candidate, .. } => {
+                self.confirm_candidate(now, candidate, out)
+            }
+            Decision::Exit { code, .. } => {
+                self.exited = true;
+                self.emit(EffectBody::Exit { code: *code }, out);
+            }
+        }
+    }
+
+    fn start_server(&mut self, now: Now, role: StartAs, out: &mut Output) {
+        let timeout = match role {
+            StartAs::Primary => self.store.config.primary_start_timeout.max(Span::secs(10)),
+            StartAs::Standby { .. } => CLONE_START_TIMEOUT,
+        };
+        let parameters = self.parameters(&role);
+        self.start_operation(
+            now,
+            Operation::Start {
+                role,
+                parameters,
+                timeout,
+            },
+            out,
+        );
+    }
+
+    fn parameters(&self, role: &StartAs) -> std::collections::BTreeMap<String, String> {
+        let standby_of = match role {
+            StartAs::Primary => None,
+            StartAs::Standby { .. } => self.local.control(),
+        };
+        params::desired(&self.store.config, &self.settings.postgresql, standby_of)
+    }
+
+    /// The last gate before a member becomes writable: every condition once more, as assertions of our own.
+    fn promote(&mut self, now: Now, out: &mut Output) {
+        let Some(term) = self.term() else {
+            return self.assertion_failed("promote without holding the leader key", out);
+        };
+        if !self.authority().stands(now.mono) {
+            return self.assertion_failed("promote without write authority", out);
+        }
+        if !self.fencer_covers(now) {
+            return self.assertion_failed("promote without an armed fencer", out);
+        }
+        let newest = self
+            .local
+            .observed
+            .as_ref()
+            .map_or(TimelineId(0), |o| o.history.timeline);
+        let running = self
+            .local
+            .status()
+            .map_or(TimelineId(0), |s| s.timeline.max(s.received_timeline));
+        let timeline = TimelineId(newest.max(running).0.saturating_add(1));
+        let mark = PromotionMark { timeline, term };
+        let timeout = self.store.config.primary_start_timeout.max(Span::secs(10));
+        self.start_operation(now, Operation::Promote { mark, timeout }, out);
+    }
+
+    fn start_operation(&mut self, now: Now, operation: Operation, out: &mut Output) {
+        if !self.lane.is_free() {
+            return self.assertion_failed("two operations on one data directory", out);
+        }
+        let term = self.term();
+        let verb = operation.verb().to_string();
+        let op = self.emit(
+            EffectBody::Operation {
+                operation: operation.clone(),
+                term,
+            },
+            out,
+        );
+        out.notes.push(Note::OperationStarted { op, verb });
+        self.lane.current = Some(crate::lane::InLane {
+            op,
+            operation,
+            term,
+            since: now.mono,
+            phase: None,
+            cancelled: false,
+        });
+    }
+
+    fn cancel_operation(&mut self, out: &mut Output) {
+        let Some(in_lane) = &mut self.lane.current else {
+            return;
+        };
+        in_lane.cancelled = true;
+        let op = in_lane.op;
+        self.emit(EffectBody::Cancel { op }, out);
+    }
+
+    /// Starts a side task unless one of its noun is under way.
+    pub fn start_side(&mut self, now: Now, task: SideTask, out: &mut Output) -> Option<OpId> {
+        let noun = task.noun();
+        let resting = self.side_rest.get(&noun).is_some_and(|at| now.mono < *at);
+        if self.sides.contains_key(&noun) || resting {
+            return None;
+        }
+        let budget = match task {
+            SideTask::Checkpoint => CHECKPOINT_BUDGET,
+            SideTask::Probe
+            | SideTask::Reconfigure { .. }
+            | SideTask::CreateSlot { .. }
+            | SideTask::DropSlot { .. }
+            | SideTask::AdvanceSlot { .. }
+            | SideTask::AskUpstream { .. } => SIDE_TASK_BUDGET,
+        };
+        let op = self.emit(
+            EffectBody::Side {
+                task,
+                until: now.mono + budget,
+            },
+            out,
+        );
+        self.sides.insert(noun, op);
+        Some(op)
+    }
+
+    fn read_store(&mut self, now: Now, out: &mut Output) {
+        if self.store.read_op.is_some() || now.mono < self.read_not_before {
+            return;
+        }
+        let request = DcsRequest::Snapshot {
+            consistency: Consistency::Linearizable,
+        };
+        let until = now.mono + self.store.config.timing.retry_timeout;
+        self.store.read_op = Some(self.ask_store(request, until, out));
+    }
+
+    pub fn ask_store(&mut self, request: DcsRequest, until: Mono, out: &mut Output) -> OpId {
+        self.emit(EffectBody::Dcs { request, until }, out)
+    }
+
+    /// A rule of our own was broken. Leadership ends in order; peers are left to their own judgement.
+    pub fn assertion_failed(&mut self, what: &str, out: &mut Output) {
+        out.notes.push(Note::AssertionFailed { what: what.into() });
+        debug_assert!(cfg!(not(test)), "assertion of the agent failed: {what}");
+        self.stopping = true;
+    }
+}

@@ -1,0 +1,496 @@
+//! The one decision tree, in strict order: safety first, then what was begun, then maintenance mode, then the
+//! member's part in the cluster. All branching of the agent is here or in the noun that a branch names.
+//! Decides only: `carry_out.rs` acts.
+
+use crate::agent::Agent;
+use crate::cluster::{Cluster, Initialize};
+use crate::decision::{
+    AcquireReason, CancelReason, Decision, ExitReason, ReleaseReason, StartReason, StopReason,
+    Waiting,
+};
+use crate::lane::InLane;
+use crate::leader_key::Key;
+use crate::local::Server;
+use crate::postgres::{ControlData, DataDir, Operation, StartAs, StopMode, StopPlan};
+use crate::rejoin::{retry, stop};
+use crate::tenure::Resumption;
+use crate::time::{Now, Span};
+
+/// A promotion is not begun with less of the authority left than this, or a quarter of what a lease gives.
+const PROMOTE_NEEDS: Span = Span::secs(2);
+
+impl Agent {
+    pub fn decide(&self, now: Now) -> Decision {
+        if self.exited {
+            return Decision::Wait(Waiting::Operation {
+                verb: "exit".into(),
+            });
+        }
+        if let Some(in_lane) = &self.lane.current {
+            return self.decide_busy(now, in_lane);
+        }
+        let Some(observed) = &self.local.observed else {
+            return Decision::Wait(Waiting::FirstLook);
+        };
+        if self.stopping {
+            return self.decide_shutdown();
+        }
+        if self.paused() && !self.commanded_in_pause() {
+            return match &self.store.cluster {
+                Some(cluster) => self.decide_paused(cluster),
+                None => Decision::Wait(Waiting::StoreNeverSeen),
+            };
+        }
+        if let Some(decision) = self.decide_safety(now) {
+            return decision;
+        }
+        let Some(cluster) = &self.store.cluster else {
+            return Decision::Wait(Waiting::StoreNeverSeen);
+        };
+        if let Some(founding) = &self.founding {
+            return self.decide_founding(now, founding);
+        }
+        if self.tenure.key == Key::InDoubt {
+            return Decision::ReadBeforeRace;
+        }
+        if matches!(self.tenure.key, Key::Releasing { .. }) {
+            return Decision::Wait(Waiting::KeyRequested);
+        }
+        if let Some(decision) = self
+            .handover
+            .as_ref()
+            .and_then(|_| self.decide_handover(now))
+        {
+            return decision;
+        }
+        if self.requests.restart_wanted() && self.local.server() != Server::Down {
+            return stop(StopReason::Restart);
+        }
+        if self.holds_key() {
+            return self.decide_lead(now, cluster, &observed.data_dir);
+        }
+        match &cluster.leader {
+            Some(leader) if leader.owner != self.settings.name => {
+                self.decide_rejoin(now, cluster, leader)
+            }
+            // My name, not (yet) my session: an earlier life's key that is being resumed or runs out.
+            Some(_) => self.decide_own_stale_key(now),
+            None => self.decide_unlocked(now, cluster, &observed.data_dir),
+        }
+    }
+
+    /// A command for this very member acts even in pause.
+    fn commanded_in_pause(&self) -> bool {
+        self.requests.restart_wanted() || self.rejoin.reinit || self.handover.is_some()
+    }
+
+    /// What comes before everything: nothing of ours may write without authority.
+    fn decide_safety(&self, now: Now) -> Option<Decision> {
+        if let Server::Leftovers { count } = self.local.server() {
+            return Some(immediate(StopReason::LeftoverBackends { count }));
+        }
+        if !self.local.may_write() {
+            return None;
+        }
+        if matches!(self.local.data_dir(), Some(DataDir::Empty)) {
+            return Some(immediate(StopReason::DataDirectoryGone));
+        }
+        if self.authority().stands(now.mono) {
+            return self.decide_with_authority(now);
+        }
+        self.decide_without_authority(now)
+    }
+
+    fn decide_with_authority(&self, now: Now) -> Option<Decision> {
+        if self.fencer_overdue(now) {
+            return Some(immediate(StopReason::FencerLost));
+        }
+        let late = self.orderly_stop_at().is_some_and(|at| now.mono >= at);
+        if late && self.holds_key() {
+            let left = self
+                .authority()
+                .until()
+                .map_or(Span::ZERO, |until| until.since(now.mono));
+            let plan = StopPlan {
+                first: StopMode::Fast,
+                immediate_after: left,
+                kill_after: left + Span::millis(300),
+            };
+            let why = StopReason::AuthorityEnds {
+                unrenewed: self.unrenewed(now),
+            };
+            return Some(Decision::Stop {
+                why,
+                plan,
+                checkpoint_first: false,
+            });
+        }
+        None
+    }
+
+    /// A primary that may not write. The only reasons to leave it running are those under which it may
+    /// have authority that this process has not proved yet, each bounded.
+    fn decide_without_authority(&self, now: Now) -> Option<Decision> {
+        let grace = self.store.config.timing.retry_timeout;
+        let young = now.mono.since(self.started.mono) < grace;
+        let Some(cluster) = &self.store.cluster else {
+            return Some(if young {
+                Decision::Wait(Waiting::StoreNeverSeen)
+            } else {
+                immediate(StopReason::StoreNeverSeen)
+            });
+        };
+        if let Some(owner) = cluster
+            .leader
+            .as_ref()
+            .map(|k| &k.owner)
+            .filter(|n| **n != self.settings.name)
+        {
+            return Some(immediate(StopReason::KeyLostTo {
+                owner: owner.clone(),
+            }));
+        }
+        if self.tenure.resumption != Resumption::Over && young {
+            return Some(Decision::Wait(Waiting::ResumingSession));
+        }
+        if let Some(owner) = &self.tenure.lost_to {
+            return Some(immediate(StopReason::KeyLostTo {
+                owner: owner.clone(),
+            }));
+        }
+        if self.holds_key() {
+            return Some(immediate(StopReason::AuthorityOver {
+                unrenewed: self.unrenewed(now),
+            }));
+        }
+        if self.tenure.may_adopt && cluster.is_unlocked() {
+            return Some(self.decide_adoption(now, cluster));
+        }
+        Some(immediate(if self.tenure.may_adopt {
+            StopReason::NeverHadKey
+        } else {
+            StopReason::KeyGone
+        }))
+    }
+
+    /// PostgreSQL already runs as a primary and nobody leads: first start on existing data, or after pause.
+    fn decide_adoption(&self, now: Now, cluster: &Cluster) -> Decision {
+        let Some(control) = self.local.control() else {
+            return Decision::Wait(Waiting::FirstLook);
+        };
+        if let Some(exit) = self.foreign_system(cluster, control) {
+            return exit;
+        }
+        match &cluster.initialize {
+            Initialize::InProgress { .. } => Decision::Wait(Waiting::SomebodyBootstraps),
+            Initialize::Absent | Initialize::Done(_) | Initialize::Unreadable(_) => {
+                match self.decide_election(now, cluster) {
+                    Decision::Acquire { .. } => Decision::Acquire {
+                        why: AcquireReason::RunningPrimary,
+                    },
+                    Decision::Wait(Waiting::Election(_)) if self.election.ballot.is_some() => {
+                        immediate(StopReason::NeverHadKey)
+                    }
+                    other => other,
+                }
+            }
+        }
+    }
+
+    fn decide_busy(&self, now: Now, in_lane: &InLane) -> Decision {
+        let wait = Decision::Wait(Waiting::Operation {
+            verb: in_lane.operation.verb().into(),
+        });
+        if in_lane.cancelled {
+            return wait;
+        }
+        let cancel = |why| Decision::Cancel { why };
+        let writes = matches!(
+            in_lane.operation,
+            Operation::Promote { .. }
+                | Operation::Start {
+                    role: StartAs::Primary,
+                    ..
+                }
+        );
+        if writes && !self.authority().stands(now.mono) {
+            return match in_lane.term {
+                Some(term) => cancel(CancelReason::TermEnded { term }),
+                None => wait,
+            };
+        }
+        match &in_lane.operation {
+            Operation::Clone { source } | Operation::Rewind { source } => {
+                let leader = self.store.leader().map(|k| &k.owner);
+                let same = leader.is_none_or(|owner| *owner == source.member);
+                let rewinding = matches!(in_lane.operation, Operation::Rewind { .. });
+                match (self.stopping, same) {
+                    // A rewind that is cut short leaves a directory that cannot be started: let it end.
+                    (true, _) if !rewinding => cancel(CancelReason::Stopping),
+                    (_, false) if !rewinding => cancel(CancelReason::LeaderChanged),
+                    (true | false, true | false) => wait,
+                }
+            }
+            Operation::Start { .. } if self.stopping => cancel(CancelReason::Stopping),
+            Operation::Start { .. } if self.rejoin.reinit => cancel(CancelReason::ReinitForced),
+            Operation::Start { .. }
+            | Operation::Initdb
+            | Operation::PostBootstrap
+            | Operation::Stop { .. }
+            | Operation::Promote { .. }
+            | Operation::CrashRecovery
+            | Operation::DiscardData { .. } => wait,
+        }
+    }
+
+    /// The agent was asked to end: PostgreSQL down, key released, out. In pause everything is left as it is.
+    fn decide_shutdown(&self) -> Decision {
+        if self.paused() {
+            return Decision::Exit {
+                code: 0,
+                why: ExitReason::StoppedPaused,
+            };
+        }
+        if self.local.server() != Server::Down {
+            let plan = StopPlan {
+                first: StopMode::Fast,
+                immediate_after: Span::secs(60),
+                kill_after: Span::secs(62),
+            };
+            let plan = self
+                .authority()
+                .until()
+                .map_or(plan, |_| self.shutdown_plan());
+            return Decision::Stop {
+                why: StopReason::Shutdown,
+                plan,
+                checkpoint_first: true,
+            };
+        }
+        match self.tenure.key {
+            Key::Held { .. } if self.tenure.call.is_none() => Decision::Release {
+                why: ReleaseReason::Shutdown,
+            },
+            Key::Held { .. } | Key::Gone { .. } | Key::Releasing { .. }
+                if self.tenure.call.is_some() =>
+            {
+                Decision::Wait(Waiting::KeyRequested)
+            }
+            Key::Held { .. }
+            | Key::Gone { .. }
+            | Key::Releasing { .. }
+            | Key::NotHeld
+            | Key::InDoubt
+            | Key::Acquiring { .. } => Decision::Exit {
+                code: 0,
+                why: ExitReason::Stopped,
+            },
+        }
+    }
+
+    fn shutdown_plan(&self) -> StopPlan {
+        let limit = self
+            .store
+            .config
+            .primary_stop_timeout
+            .unwrap_or(Span::secs(60));
+        StopPlan {
+            first: StopMode::Fast,
+            immediate_after: limit,
+            kill_after: limit + Span::secs(1),
+        }
+    }
+
+    fn decide_lead(&self, now: Now, cluster: &Cluster, data_dir: &DataDir) -> Decision {
+        match (self.local.server(), data_dir) {
+            (Server::Primary, _) => Decision::Lead,
+            (Server::Standby, _) => self.decide_promote(now),
+            (
+                Server::Starting | Server::ShuttingDown | Server::Silent | Server::Leftovers { .. },
+                _,
+            ) => self.wait_for_server(now),
+            (Server::Down, DataDir::Present(control)) => {
+                self.decide_start_as_leader(now, cluster, control)
+            }
+            (Server::Down, DataDir::Empty) => Decision::Release {
+                why: ReleaseReason::DataDirectoryGone,
+            },
+            (
+                Server::Down,
+                DataDir::Unreadable(_)
+                | DataDir::NotACluster(_)
+                | DataDir::HalfCloned
+                | DataDir::HalfRewound(_),
+            ) => Decision::Release {
+                why: ReleaseReason::CannotStart { after: Span::ZERO },
+            },
+        }
+    }
+
+    fn decide_promote(&self, now: Now) -> Decision {
+        let Some(term) = self.term() else {
+            return Decision::Wait(Waiting::KeyRequested);
+        };
+        if let Some(failures) = self.lane.failures("promote") {
+            return Decision::Release {
+                why: ReleaseReason::CannotPromote {
+                    why: failures.last.clone(),
+                },
+            };
+        }
+        if !self.local.is_answering() {
+            return self.wait_for_server(now);
+        }
+        if !self.fencer_covers(now) {
+            return Decision::Wait(Waiting::FencerNotReady);
+        }
+        let until = self.authority().until();
+        let whole = self
+            .tenure
+            .session
+            .zip(until)
+            .map_or(Span::ZERO, |(s, until)| until.since(s.renewed_at));
+        let needs = PROMOTE_NEEDS.min(whole.divided_by(4));
+        if until.is_none_or(|until| until.since(now.mono) < needs) {
+            return Decision::Wait(Waiting::PromoteOutOfTime);
+        }
+        Decision::Promote { term }
+    }
+
+    /// I hold the key and PostgreSQL is down: in place within the start budget, else hand over.
+    fn decide_start_as_leader(
+        &self,
+        now: Now,
+        cluster: &Cluster,
+        control: &ControlData,
+    ) -> Decision {
+        let budget = self.store.config.primary_start_timeout;
+        let down_for = self.crashed_at.map_or(Span::ZERO, |at| now.mono.since(at));
+        let spent = self.crashed_at.is_some() && down_for >= budget;
+        if spent && self.somebody_could_take_over(cluster) {
+            return Decision::Release {
+                why: ReleaseReason::CannotStart { after: down_for },
+            };
+        }
+        let standby = self
+            .local
+            .observed
+            .as_ref()
+            .is_some_and(|o| o.standby_signal);
+        let verb_pause = self.lane.pausing("start", now.mono);
+        if let Some(pause) = verb_pause {
+            return retry("start", &pause.last);
+        }
+        if !control.state.was_primary() || standby {
+            return Decision::Start {
+                role: StartAs::Standby { upstream: None },
+                why: StartReason::BeforePromote,
+            };
+        }
+        if !self.fencer_covers(now) {
+            return Decision::Wait(Waiting::FencerNotReady);
+        }
+        if !self.authority().stands(now.mono) {
+            return Decision::Wait(Waiting::PromoteOutOfTime);
+        }
+        let why = if control.state.is_clean() {
+            StartReason::KeyStillHeld
+        } else {
+            StartReason::CrashedPrimary
+        };
+        Decision::Start {
+            role: StartAs::Primary,
+            why,
+        }
+    }
+
+    /// By the member keys alone: the race that follows a release asks everybody anyway.
+    fn somebody_could_take_over(&self, cluster: &Cluster) -> bool {
+        cluster
+            .others(&self.settings.name)
+            .any(|(_, m)| m.is_running() && !m.is_primary() && !m.read_tags().nofailover)
+    }
+
+    /// The leader key carries my name, but I do not hold it.
+    fn decide_own_stale_key(&self, now: Now) -> Decision {
+        if self.tenure.resumption != Resumption::Over || self.tenure.call.is_some() {
+            return Decision::Wait(Waiting::ResumingSession);
+        }
+        // It runs out with the session that it is bound to; meanwhile serve reads.
+        match (self.local.server(), self.local.data_dir()) {
+            (Server::Down, Some(DataDir::Present(_))) => self.start_alone(now),
+            _ => Decision::Wait(Waiting::HandoverTo { candidate: None }),
+        }
+    }
+
+    fn decide_unlocked(&self, now: Now, cluster: &Cluster, data_dir: &DataDir) -> Decision {
+        if let Some(wait) = self.abstains(now, cluster) {
+            return wait;
+        }
+        match (self.local.server(), data_dir) {
+            (Server::Down, DataDir::Empty) => self.decide_without_cluster(now, cluster),
+            (Server::Down, DataDir::Unreadable(what) | DataDir::NotACluster(what)) => {
+                Decision::Wait(Waiting::DataUnreadable { what: what.clone() })
+            }
+            (Server::Down, DataDir::HalfCloned | DataDir::HalfRewound(_)) => {
+                Decision::Wait(Waiting::NobodyBootstraps)
+            }
+            (Server::Down, DataDir::Present(control)) => {
+                match self.foreign_system(cluster, control) {
+                    Some(exit) => exit,
+                    None => self.start_alone(now),
+                }
+            }
+            (Server::Standby | Server::Primary, DataDir::Present(control)) => {
+                match self.foreign_system(cluster, control) {
+                    Some(exit) => exit,
+                    None => self.decide_race(now, cluster),
+                }
+            }
+            (Server::Standby | Server::Primary, _) => Decision::Wait(Waiting::FirstLook),
+            (
+                Server::Starting | Server::ShuttingDown | Server::Silent | Server::Leftovers { .. },
+                _,
+            ) => self.wait_for_server(now),
+        }
+    }
+
+    fn decide_race(&self, now: Now, cluster: &Cluster) -> Decision {
+        match &cluster.initialize {
+            // A standby never founds a cluster: its primary may be alive elsewhere.
+            Initialize::Absent if !self.seen_initialized => Decision::Exit {
+                code: 1,
+                why: ExitReason::StandbyCannotFound,
+            },
+            Initialize::InProgress { .. } => Decision::Wait(Waiting::SomebodyBootstraps),
+            Initialize::Absent | Initialize::Done(_) | Initialize::Unreadable(_) => {
+                self.decide_election(now, cluster)
+            }
+        }
+    }
+
+    /// Nobody leads and PostgreSQL is down: start it read-only, so that it can serve reads and stand for election.
+    fn start_alone(&self, now: Now) -> Decision {
+        match self.lane.pausing("start", now.mono) {
+            Some(pause) => retry("start", &pause.last),
+            None => Decision::Start {
+                role: StartAs::Standby { upstream: None },
+                why: StartReason::NobodyLeads,
+            },
+        }
+    }
+}
+
+/// A stop that cannot wait.
+pub fn immediate(why: StopReason) -> Decision {
+    let plan = StopPlan {
+        first: StopMode::Immediate,
+        immediate_after: Span::ZERO,
+        kill_after: Span::millis(300),
+    };
+    Decision::Stop {
+        why,
+        plan,
+        checkpoint_first: false,
+    }
+}

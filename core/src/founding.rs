@@ -1,0 +1,290 @@
+//! How a new cluster is founded: claim `initialize`, initdb, take the leader key, start under its authority,
+//! create the roles, then write the system identifier and the configuration. No write is accepted before the
+//! key is held. A founder that dies lets go of everything, since the claim is bound to its session.
+
+use crate::agent::{Agent, Output};
+use crate::cluster::{Cluster, Initialize};
+use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, Precondition};
+use crate::decision::{AcquireReason, Decision, ReleaseReason, StartReason, StopReason, Waiting};
+use crate::keys;
+use crate::local::Server;
+use crate::member::Tags;
+use crate::name::OpId;
+use crate::note::Note;
+use crate::postgres::{DataDir, DiscardReason, StartAs, StopMode, StopPlan};
+use crate::rejoin::retry;
+use crate::tenure::reason_of;
+use crate::time::{Mono, Now, Span};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+const RETRY_PAUSE: Span = Span::secs(10);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founding {
+    pub initdb_done: bool,
+    pub roles_done: bool,
+    pub config_written: bool,
+    pub failed: Option<String>,
+    /// The write of `config` or the removal of `initialize` under way.
+    asked: Option<OpId>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    pub op: Option<OpId>,
+    pub not_before: Mono,
+}
+
+impl Agent {
+    /// The store shows no cluster yet, or one that is being founded, and nobody leads.
+    pub fn decide_without_cluster(&self, now: Now, cluster: &Cluster) -> Decision {
+        let may_found =
+            self.settings.bootstrap.is_some() && !Tags::read(&self.settings.tags).nofailover;
+        match &cluster.initialize {
+            Initialize::Absent if !may_found => Decision::Wait(Waiting::NobodyBootstraps),
+            Initialize::Absent if self.claim.op.is_some() || self.tenure.session.is_none() => {
+                Decision::Wait(Waiting::SomebodyBootstraps)
+            }
+            Initialize::Absent if now.mono < self.claim.not_before => {
+                retry("bootstrap", "see above")
+            }
+            Initialize::Absent => Decision::ClaimInitialize,
+            Initialize::InProgress { .. } => Decision::Wait(Waiting::SomebodyBootstraps),
+            Initialize::Done(_) | Initialize::Unreadable(_) => {
+                Decision::Wait(Waiting::NobodyBootstraps)
+            }
+        }
+    }
+
+    /// The founding under way, step by step.
+    pub fn decide_founding(&self, now: Now, founding: &Founding) -> Decision {
+        if founding.failed.is_some() {
+            return self.abandon(now);
+        }
+        let Some(data_dir) = self.local.data_dir() else {
+            return Decision::Wait(Waiting::FirstLook);
+        };
+        match (self.local.server(), data_dir) {
+            (Server::Down, DataDir::Empty) if !founding.initdb_done => Decision::Initdb,
+            (Server::Down, DataDir::Present(_)) if !self.holds_key() => self.take_founders_key(),
+            (Server::Down, DataDir::Present(_)) if !self.fencer_covers(now) => {
+                Decision::Wait(Waiting::FencerNotReady)
+            }
+            (Server::Down, DataDir::Present(_)) => Decision::Start {
+                role: StartAs::Primary,
+                why: StartReason::NewCluster,
+            },
+            (Server::Primary, _) if !founding.roles_done => Decision::PostBootstrap,
+            (Server::Primary, _) => Decision::Lead,
+            (
+                Server::Starting
+                | Server::ShuttingDown
+                | Server::Silent
+                | Server::Standby
+                | Server::Leftovers { .. },
+                _,
+            ) => self.wait_for_server(now),
+            (Server::Down, DataDir::Unreadable(what) | DataDir::NotACluster(what)) => {
+                Decision::Wait(Waiting::DataUnreadable { what: what.clone() })
+            }
+            (Server::Down, DataDir::Empty | DataDir::HalfCloned | DataDir::HalfRewound(_)) => {
+                Decision::Wait(Waiting::DataUnreadable {
+                    what: "initdb left nothing usable".into(),
+                })
+            }
+        }
+    }
+
+    fn take_founders_key(&self) -> Decision {
+        if self.tenure.call.is_some() {
+            return Decision::Wait(Waiting::KeyRequested);
+        }
+        Decision::Acquire {
+            why: AcquireReason::Bootstrap,
+        }
+    }
+
+    /// Undo in the order that leaves nothing half-done: server, key, directory, claim.
+    fn abandon(&self, now: Now) -> Decision {
+        if self.local.server() != Server::Down {
+            let plan = StopPlan {
+                first: StopMode::Immediate,
+                immediate_after: Span::ZERO,
+                kill_after: Span::secs(1),
+            };
+            return Decision::Stop {
+                why: StopReason::BootstrapFailed,
+                plan,
+                checkpoint_first: false,
+            };
+        }
+        if self.holds_key() {
+            return Decision::Release {
+                why: ReleaseReason::BootstrapFailed,
+            };
+        }
+        match self.local.data_dir() {
+            Some(DataDir::Empty) | None => Decision::AbandonInitialize,
+            Some(_) if self.lane.pausing("discard data", now.mono).is_some() => {
+                retry("discard data", "see above")
+            }
+            Some(
+                DataDir::Unreadable(_)
+                | DataDir::NotACluster(_)
+                | DataDir::HalfCloned
+                | DataDir::HalfRewound(_)
+                | DataDir::Present(_),
+            ) => Decision::Discard {
+                why: DiscardReason::BootstrapFailed,
+            },
+        }
+    }
+
+    pub fn claim_initialize(&mut self, now: Now, out: &mut Output) {
+        let request = DcsRequest::Put {
+            key: keys::INITIALIZE.into(),
+            value: String::new(),
+            precondition: Precondition::Absent,
+            with_session: true,
+        };
+        let op = self.ask_store(
+            request,
+            now.mono + self.store.config.timing.retry_timeout,
+            out,
+        );
+        self.claim.op = Some(op);
+    }
+
+    pub fn abandon_initialize(&mut self, now: Now, out: &mut Output) {
+        if self.founding.as_ref().is_some_and(|f| f.asked.is_some()) {
+            return;
+        }
+        let version = self.store.value(keys::INITIALIZE).map(|kv| kv.modified);
+        let Some(version) = version else {
+            self.founding = None;
+            self.claim.not_before = now.mono + RETRY_PAUSE;
+            return;
+        };
+        let request = DcsRequest::Delete {
+            key: keys::INITIALIZE.into(),
+            precondition: Precondition::Version(version),
+        };
+        let op = self.ask_store(
+            request,
+            now.mono + self.store.config.timing.retry_timeout,
+            out,
+        );
+        if let Some(founding) = &mut self.founding {
+            founding.asked = Some(op);
+        }
+    }
+
+    /// The first configuration goes out once the cluster has its roles, before others may join.
+    pub fn founding_duties(&mut self, now: Now, out: &mut Output) {
+        let Some(founding) = &self.founding else {
+            return;
+        };
+        if !founding.roles_done || founding.config_written || founding.asked.is_some() {
+            return;
+        }
+        let value = Value::Object(self.settings.bootstrap.clone().unwrap_or_default()).to_string();
+        let request = DcsRequest::Put {
+            key: keys::CONFIG.into(),
+            value,
+            precondition: Precondition::None,
+            with_session: false,
+        };
+        let op = self.ask_store(
+            request,
+            now.mono + self.store.config.timing.retry_timeout,
+            out,
+        );
+        if let Some(founding) = &mut self.founding {
+            founding.asked = Some(op);
+        }
+    }
+
+    /// The roles exist and the configuration is in the store: the system identifier may be written, last.
+    pub fn founding_complete(&self) -> bool {
+        self.founding
+            .as_ref()
+            .is_some_and(|f| f.roles_done && f.config_written)
+    }
+
+    /// The end of a write of this file's. `false`: it is not one.
+    pub fn founding_answered(
+        &mut self,
+        now: Now,
+        op: OpId,
+        outcome: &DcsOutcome,
+        out: &mut Output,
+    ) -> bool {
+        if self.claim.op == Some(op) {
+            self.claim.op = None;
+            self.claimed(now, outcome, out);
+            return true;
+        }
+        let Some(founding) = &mut self.founding else {
+            return false;
+        };
+        if founding.asked != Some(op) {
+            return false;
+        }
+        founding.asked = None;
+        match (outcome, founding.failed.is_some()) {
+            (DcsOutcome::Ok(_), false) => founding.config_written = true,
+            (DcsOutcome::Ok(_) | DcsOutcome::Conflict { .. }, true) => {
+                self.founding = None;
+                self.claim.not_before = now.mono + RETRY_PAUSE;
+            }
+            (other, _) => out.notes.push(Note::StoreFailed {
+                what: "founding the cluster".into(),
+                why: reason_of(other),
+            }),
+        }
+        true
+    }
+
+    fn claimed(&mut self, now: Now, outcome: &DcsOutcome, out: &mut Output) {
+        match outcome {
+            DcsOutcome::Ok(DcsReply::Written { .. }) => {
+                self.founding = Some(Founding {
+                    initdb_done: false,
+                    roles_done: false,
+                    config_written: false,
+                    failed: None,
+                    asked: None,
+                });
+            }
+            DcsOutcome::Conflict { .. } => self.claim.not_before = now.mono + Span::secs(1),
+            // Without a verdict the claim may stand in my session's name; it goes with the session, and
+            // until then nobody founds anything.
+            other => {
+                self.claim.not_before = now.mono + RETRY_PAUSE;
+                out.notes.push(Note::StoreFailed {
+                    what: "claiming initialize".into(),
+                    why: reason_of(other),
+                });
+            }
+        }
+    }
+
+    pub fn founding_failed(&mut self, why: &str) {
+        if let Some(founding) = &mut self.founding {
+            founding.failed = founding.failed.take().or_else(|| Some(why.to_string()));
+        }
+    }
+
+    /// The founding ends when everybody can see the system identifier.
+    pub fn finish_founding(&mut self) {
+        let done = self
+            .store
+            .cluster
+            .as_ref()
+            .is_some_and(|c| matches!(c.initialize, Initialize::Done(_)));
+        if done && self.founding_complete() {
+            self.founding = None;
+        }
+    }
+}

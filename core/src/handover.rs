@@ -1,0 +1,427 @@
+//! How a leader hands over on purpose: choose, stop cleanly, see that the candidate holds the shutdown
+//! checkpoint, release. If any step fails, the old leader resumes and says why.
+//! A planned switchover loses no commit: the key is only released to who has everything.
+
+use crate::agent::{Agent, Output};
+use crate::cluster::Cluster;
+use crate::decision::{Decision, ReleaseReason, StartReason, StopReason, Waiting};
+use crate::effect::EffectBody;
+use crate::election::Ballot;
+use crate::local::Server;
+use crate::lsn::Lsn;
+use crate::member::MemberData;
+use crate::name::{MemberName, OpId};
+use crate::note::Note;
+use crate::peer::{PeerAnswer, PeerRequest};
+use crate::postgres::{StartAs, StopMode, StopPlan};
+use crate::time::{Mono, Now, Span};
+use serde::{Deserialize, Serialize};
+
+const CHOOSE_BUDGET: Span = Span::secs(1);
+/// From the end of the stop until the candidate must have shown the shutdown checkpoint.
+const CONFIRM_BUDGET: Span = Span::secs(3);
+const CONFIRM_PAUSE: Span = Span::millis(25);
+/// A planned stop that has not ended by itself is made harder: one backend that does not answer must not
+/// hold the cluster up.
+const FAST_STOP_BUDGET: Span = Span::millis(1_500);
+const KILL_AFTER: Span = Span::millis(1_900);
+/// How long the old leader leaves the race to the others after it handed over.
+pub const ABSTAIN: Span = Span::secs(5);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    Choosing {
+        ballot: Option<Ballot>,
+    },
+    /// Writes are closing or closed.
+    Stopping {
+        candidate: MemberName,
+    },
+    /// Down and clean; the candidate is being asked for `checkpoint`.
+    Confirming {
+        candidate: MemberName,
+        checkpoint: Lsn,
+        since: Mono,
+        asked: Option<OpId>,
+        again_at: Mono,
+        confirmed: bool,
+    },
+    /// Given up: the old leader starts again in place.
+    Resuming {
+        why: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    pub candidate: Option<MemberName>,
+    pub since: Mono,
+    pub phase: Phase,
+}
+
+impl Agent {
+    /// Is a hand-over asked for, and may it begin now?
+    pub fn handover_duties(&mut self, now: Now, out: &mut Output) {
+        if self.handover.is_some() || !self.holds_key() || self.local.server() != Server::Primary {
+            return;
+        }
+        let Some(cluster) = self.store.cluster.clone() else {
+            return;
+        };
+        let Some(request) = &cluster.failover else {
+            return;
+        };
+        let me = &self.settings.name;
+        if request.leader.as_ref().is_some_and(|l| l != me) || request.member.as_ref() == Some(me) {
+            return;
+        }
+        if request.scheduled_at.is_some() && !self.schedule_is_due(now, request, out) {
+            return;
+        }
+        if self.paused() && request.member.is_none() {
+            return self.drop_failover(now, "paused: a candidate must be named", out);
+        }
+        if self.is_writing(crate::keys::FAILOVER) {
+            return;
+        }
+        self.handover = Some(Handover {
+            candidate: request.member.clone(),
+            since: now.mono,
+            phase: Phase::Choosing { ballot: None },
+        });
+    }
+
+    /// The next step of the hand-over under way. `None`: none is, or it leaves the server as it is.
+    pub fn decide_handover(&self, now: Now) -> Option<Decision> {
+        let handover = self.handover.as_ref()?;
+        let server = self.local.server();
+        Some(match (&handover.phase, server) {
+            (Phase::Choosing { ballot: None }, Server::Primary) => Decision::ChooseCandidate,
+            (Phase::Choosing { ballot: Some(_) }, Server::Primary) => return None,
+            (
+                Phase::Stopping { candidate },
+                Server::Primary | Server::Starting | Server::Silent,
+            ) => Decision::Stop {
+                why: StopReason::Switchover {
+                    candidate: Some(candidate.clone()),
+                },
+                plan: self.handover_stop_plan(now),
+                checkpoint_first: true,
+            },
+            (
+                Phase::Confirming {
+                    candidate,
+                    checkpoint,
+                    confirmed,
+                    ..
+                },
+                Server::Down,
+            ) => {
+                let (candidate, checkpoint) = (candidate.clone(), *checkpoint);
+                if *confirmed {
+                    Decision::Release {
+                        why: ReleaseReason::Switchover {
+                            candidate,
+                            checkpoint,
+                        },
+                    }
+                } else {
+                    Decision::ConfirmCandidate {
+                        candidate,
+                        checkpoint,
+                    }
+                }
+            }
+            (Phase::Resuming { .. }, Server::Down) => Decision::Start {
+                role: StartAs::Primary,
+                why: StartReason::HandoverAbandoned,
+            },
+            (
+                Phase::Stopping { .. }
+                | Phase::Resuming { .. }
+                | Phase::Choosing { .. }
+                | Phase::Confirming { .. },
+                _,
+            ) => {
+                return None;
+            }
+        })
+    }
+
+    fn handover_stop_plan(&self, now: Now) -> StopPlan {
+        let left = self
+            .authority()
+            .until()
+            .map_or(KILL_AFTER, |until| until.since(now.mono));
+        StopPlan {
+            first: StopMode::Fast,
+            immediate_after: FAST_STOP_BUDGET.min(left),
+            kill_after: KILL_AFTER.min(left),
+        }
+    }
+
+    pub fn choose_candidate(&mut self, now: Now, out: &mut Output) {
+        let ballot = self.hold_ballot(now, out);
+        if let Some(handover) = &mut self.handover {
+            handover.phase = Phase::Choosing {
+                ballot: Some(ballot),
+            };
+        }
+    }
+
+    /// Moves the hand-over on with what has become known.
+    pub fn advance_handover(&mut self, now: Now, out: &mut Output) {
+        let Some(handover) = self.handover.clone() else {
+            return;
+        };
+        if !self.holds_key() {
+            self.handover = None;
+            return;
+        }
+        match handover.phase {
+            Phase::Choosing {
+                ballot: Some(ballot),
+            } => self.pick(now, handover.candidate.as_ref(), &ballot, out),
+            Phase::Stopping { candidate }
+                if self.local.server() == Server::Down && self.lane.is_free() =>
+            {
+                self.stopped_for(now, candidate);
+            }
+            Phase::Confirming {
+                candidate,
+                since,
+                confirmed: false,
+                ..
+            } if now.mono.since(since) >= CONFIRM_BUDGET || self.too_late_to_release(now) => {
+                self.resume_leading(format!(
+                    "{candidate} did not show the shutdown checkpoint in time"
+                ));
+            }
+            Phase::Resuming { why } if self.local.server() == Server::Primary => {
+                self.handover = None;
+                self.drop_failover(now, &why, out);
+            }
+            Phase::Choosing { ballot: None }
+            | Phase::Stopping { .. }
+            | Phase::Confirming { .. }
+            | Phase::Resuming { .. } => {}
+        }
+    }
+
+    fn too_late_to_release(&self, now: Now) -> bool {
+        !self.authority().stands(now.mono)
+    }
+
+    /// The clean stop is what the promise rests on: without it the old leader is the only safe one.
+    fn stopped_for(&mut self, now: Now, candidate: MemberName) {
+        let checkpoint = self
+            .local
+            .control()
+            .filter(|c| c.state == crate::postgres::DbState::ShutDown)
+            .map(|c| c.checkpoint);
+        let Some(checkpoint) = checkpoint else {
+            return self.resume_leading("the stop was not clean: a backend did not answer".into());
+        };
+        if let Some(handover) = &mut self.handover {
+            handover.phase = Phase::Confirming {
+                candidate,
+                checkpoint,
+                since: now.mono,
+                asked: None,
+                again_at: now.mono,
+                confirmed: false,
+            };
+        }
+    }
+
+    fn resume_leading(&mut self, why: String) {
+        if let Some(handover) = &mut self.handover {
+            handover.phase = Phase::Resuming { why };
+        }
+    }
+
+    fn pick(&mut self, now: Now, named: Option<&MemberName>, ballot: &Ballot, out: &mut Output) {
+        let waited = now.mono.since(ballot.asked_at);
+        let complete = ballot
+            .asked
+            .values()
+            .all(|m| ballot.answers.contains_key(m))
+            || waited >= CHOOSE_BUDGET;
+        let named_answered = named.is_some_and(|n| ballot.answers.contains_key(n));
+        if !complete && !named_answered {
+            return;
+        }
+        match self.best_of(named, ballot) {
+            Ok(candidate) => {
+                if let Some(handover) = &mut self.handover {
+                    handover.phase = Phase::Stopping { candidate };
+                }
+            }
+            Err(why) => {
+                self.handover = None;
+                self.drop_failover(now, &why, out);
+            }
+        }
+    }
+
+    /// The fittest member that answered: furthest, then by priority, then by name.
+    fn best_of(&self, named: Option<&MemberName>, ballot: &Ballot) -> Result<MemberName, String> {
+        let allowed = self.store.config.maximum_lag_on_failover;
+        let mine = self.local.last_position;
+        let mut best: Option<(Lsn, i64, &MemberName)> = None;
+        let mut refusals = Vec::new();
+        for (member, answer) in &ballot.answers {
+            if named.is_some_and(|n| n != member) {
+                continue;
+            }
+            let PeerAnswer::Status(status) = answer else {
+                refusals.push(format!("{member} does not answer"));
+                continue;
+            };
+            let lag = mine.bytes_ahead_of(status.position);
+            if !self.is_fit(Some(answer)) {
+                refusals.push(format!(
+                    "{member} is not allowed to promote or not running (state {})",
+                    status.state
+                ));
+            } else if lag > allowed {
+                refusals.push(format!(
+                    "{member} lags {lag} bytes, maximum_lag_on_failover is {allowed}"
+                ));
+            } else if best.is_none_or(|(lsn, priority, _)| {
+                (status.position, status.failover_priority) > (lsn, priority)
+            }) {
+                best = Some((status.position, status.failover_priority, member));
+            }
+        }
+        let silent = ballot
+            .asked
+            .values()
+            .filter(|m| !ballot.answers.contains_key(*m));
+        refusals.extend(
+            silent
+                .filter(|m| named.is_none_or(|n| n == *m))
+                .map(|m| format!("{m} is silent")),
+        );
+        best.map(|(_, _, member)| member.clone()).ok_or_else(|| {
+            let why = if refusals.is_empty() {
+                "there is no other member".into()
+            } else {
+                refusals.join("; ")
+            };
+            format!("no good candidates have been found: {why}")
+        })
+    }
+
+    /// Asks the candidate once more, with a short pause between the questions.
+    pub fn confirm_candidate(&mut self, now: Now, candidate: &MemberName, out: &mut Output) {
+        let api_url = self.api_url_of(candidate);
+        let Some(Handover {
+            phase: Phase::Confirming {
+                asked, again_at, ..
+            },
+            ..
+        }) = &mut self.handover
+        else {
+            return;
+        };
+        if asked.is_some() || now.mono < *again_at {
+            return;
+        }
+        let Some(api_url) = api_url else {
+            return self.resume_leading(format!("{candidate} is gone"));
+        };
+        *again_at = now.mono + CONFIRM_PAUSE;
+        let request = PeerRequest {
+            member: candidate.clone(),
+            api_url,
+        };
+        let op = self.emit(
+            EffectBody::Peer {
+                request,
+                until: now.mono + CHOOSE_BUDGET,
+            },
+            out,
+        );
+        if let Some(Handover {
+            phase: Phase::Confirming { asked, .. },
+            ..
+        }) = &mut self.handover
+        {
+            *asked = Some(op);
+        }
+    }
+
+    fn api_url_of(&self, member: &MemberName) -> Option<String> {
+        let data: &MemberData = self.store.cluster.as_ref()?.members.get(member)?;
+        data.api_url.clone()
+    }
+
+    /// An answer to a question of this file's. `false`: it is not one.
+    pub fn handover_answered(
+        &mut self,
+        now: Now,
+        op: OpId,
+        member: &MemberName,
+        answer: &PeerAnswer,
+    ) -> bool {
+        match self.handover.as_mut().map(|h| &mut h.phase) {
+            Some(Phase::Choosing {
+                ballot: Some(ballot),
+            }) if ballot.asked.contains_key(&op) => {
+                ballot.answers.insert(member.clone(), answer.clone());
+                true
+            }
+            Some(Phase::Confirming {
+                asked,
+                checkpoint,
+                confirmed,
+                again_at,
+                ..
+            }) if *asked == Some(op) => {
+                *asked = None;
+                *again_at = now.mono + CONFIRM_PAUSE;
+                // The position is the end of received WAL: past the start of the record means that it has the record,
+                // since a walreceiver only reports whole writes of the sender's records up to the shutdown.
+                *confirmed |= matches!(answer, PeerAnswer::Status(s) if s.position > *checkpoint);
+                true
+            }
+            Some(
+                Phase::Choosing { .. }
+                | Phase::Stopping { .. }
+                | Phase::Confirming { .. }
+                | Phase::Resuming { .. },
+            )
+            | None => false,
+        }
+    }
+
+    pub fn handover_wakes(&self) -> Vec<Mono> {
+        match self.handover.as_ref().map(|h| &h.phase) {
+            Some(Phase::Choosing {
+                ballot: Some(ballot),
+            }) => vec![ballot.asked_at + CHOOSE_BUDGET],
+            Some(Phase::Confirming {
+                since, again_at, ..
+            }) => vec![*since + CONFIRM_BUDGET, *again_at],
+            Some(
+                Phase::Choosing { ballot: None } | Phase::Stopping { .. } | Phase::Resuming { .. },
+            )
+            | None => vec![],
+        }
+    }
+
+    /// After a hand-over of mine: leave the key to the others for a while.
+    pub fn abstains(&self, now: Now, cluster: &Cluster) -> Option<Decision> {
+        let released = self.tenure.released_at?;
+        if now.mono.since(released) >= ABSTAIN || cluster.leader.is_some() {
+            return None;
+        }
+        let candidate = cluster.failover.as_ref().and_then(|f| f.member.clone());
+        Some(Decision::Wait(Waiting::HandoverTo { candidate }))
+    }
+
+    pub fn note_drop(&self, why: &str) -> Note {
+        Note::FailoverKeyDropped { why: why.into() }
+    }
+}

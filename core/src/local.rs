@@ -1,0 +1,189 @@
+//! What this agent knows of its own PostgreSQL, and the one word for what it is now.
+//! A role that could not be asked for is the last known one, never "not a primary".
+
+use crate::lsn::Lsn;
+use crate::name::OpId;
+use crate::postgres::{ControlData, DataDir, Observation, Sql, SqlStatus, SystemId};
+use crate::time::Mono;
+use crate::timeline::{TimelineHistory, TimelineId};
+use serde::{Deserialize, Serialize};
+
+/// The server in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Server {
+    /// Neither postmaster nor backend.
+    Down,
+    /// No postmaster, but backends that may go on committing.
+    Leftovers {
+        count: u32,
+    },
+    Starting,
+    Primary,
+    Standby,
+    ShuttingDown,
+    /// A postmaster that does not answer, and whose role was never learned.
+    Silent,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Local {
+    pub observed: Option<Observation>,
+    pub observed_at: Option<Mono>,
+    /// The last answer over SQL of the present postmaster.
+    status: Option<SqlStatus>,
+    status_of: Option<u32>,
+    /// The last position and timeline of any answer, kept over a stop.
+    pub last_position: Lsn,
+    pub last_timeline: Option<TimelineId>,
+    pub probe: Option<OpId>,
+    pub probe_due: Mono,
+    pub silent_since: Option<Mono>,
+    pub starting_since: Option<Mono>,
+}
+
+impl Local {
+    /// Nothing known yet; the first look is due at once.
+    pub fn new(now: Mono) -> Local {
+        Local {
+            probe_due: now,
+            ..Local::default()
+        }
+    }
+
+    pub fn observe(&mut self, at: Mono, observation: Observation) {
+        let postmaster = observation.processes.postmaster;
+        if self.status_of != postmaster {
+            self.status = None;
+            self.status_of = postmaster;
+            self.starting_since = None;
+        }
+        match &observation.sql {
+            Sql::Answered(status) => {
+                self.last_position = position(status);
+                self.last_timeline = Some(status.timeline);
+                self.status = Some(status.clone());
+                self.silent_since = None;
+                self.starting_since = None;
+            }
+            Sql::Silent(_) => self.silent_since = self.silent_since.or(Some(at)),
+            Sql::Starting => self.starting_since = self.starting_since.or(Some(at)),
+            Sql::NotRunning | Sql::ShuttingDown => self.silent_since = None,
+        }
+        self.observed = Some(observation);
+        self.observed_at = Some(at);
+    }
+
+    pub fn server(&self) -> Server {
+        let Some(observed) = &self.observed else {
+            return Server::Silent;
+        };
+        if observed.processes.postmaster.is_none() {
+            return match observed.processes.backends {
+                0 => Server::Down,
+                count => Server::Leftovers { count },
+            };
+        }
+        match &observed.sql {
+            Sql::Answered(status) => role(status),
+            Sql::Starting | Sql::NotRunning => Server::Starting,
+            Sql::ShuttingDown => Server::ShuttingDown,
+            Sql::Silent(_) => self.status.as_ref().map_or(Server::Silent, role),
+        }
+    }
+
+    /// Could a process of ours report a commit? Judged against us: anything but a known standby counts.
+    pub fn may_write(&self) -> bool {
+        match self.server() {
+            Server::Primary | Server::Leftovers { .. } => true,
+            Server::Down | Server::Standby => false,
+            Server::Starting => self.observed.as_ref().is_none_or(|o| !o.standby_signal),
+            Server::ShuttingDown | Server::Silent => {
+                self.status.as_ref().is_none_or(|s| !s.in_recovery)
+            }
+        }
+    }
+
+    pub fn status(&self) -> Option<&SqlStatus> {
+        self.status.as_ref()
+    }
+
+    /// Fresh SQL answer of this very observation.
+    pub fn answered(&self) -> Option<&SqlStatus> {
+        match &self.observed.as_ref()?.sql {
+            Sql::Answered(status) => Some(status),
+            Sql::NotRunning | Sql::Starting | Sql::ShuttingDown | Sql::Silent(_) => None,
+        }
+    }
+
+    pub fn data_dir(&self) -> Option<&DataDir> {
+        self.observed.as_ref().map(|o| &o.data_dir)
+    }
+
+    pub fn control(&self) -> Option<&ControlData> {
+        self.data_dir()?.control()
+    }
+
+    pub fn system_id(&self) -> Option<&SystemId> {
+        self.control().map(|c| &c.system_id)
+    }
+
+    /// The branch that this member's WAL is on: the history files may know of newer ones that it has not reached.
+    pub fn branch(&self) -> Option<TimelineHistory> {
+        let observed = self.observed.as_ref()?;
+        let timeline = match self.answered() {
+            Some(s) if s.in_recovery => s.timeline.max(s.received_timeline),
+            Some(s) => s.timeline,
+            None => {
+                let c = observed.data_dir.control()?;
+                if c.state.was_primary() {
+                    c.timeline
+                } else {
+                    c.timeline.max(c.min_recovery_timeline)
+                }
+            }
+        };
+        let mut history = observed.history.clone();
+        history.forks.retain(|f| f.parent < timeline);
+        history.timeline = timeline;
+        Some(history)
+    }
+
+    /// One past the last byte of WAL that this member certainly holds: for the comparison with a fork point.
+    /// `None`: unclean former primary, whose end only crash recovery can find.
+    pub fn wal_end(&self) -> Option<Lsn> {
+        if let Some(status) = self.answered() {
+            return Some(position(status));
+        }
+        let control = self.control()?;
+        if !control.state.was_primary() {
+            return Some(control.min_recovery_end.max(control.checkpoint));
+        }
+        // The last record of a clean stop is the shutdown checkpoint. A fork lies on a record boundary, so
+        // the record is shared exactly if the fork comes after its start.
+        control
+            .state
+            .is_clean()
+            .then(|| Lsn(control.checkpoint.0.saturating_add(1)))
+    }
+
+    pub fn is_answering(&self) -> bool {
+        self.answered().is_some()
+    }
+}
+
+fn role(status: &SqlStatus) -> Server {
+    if status.in_recovery {
+        Server::Standby
+    } else {
+        Server::Primary
+    }
+}
+
+/// The position a member stands for election with: end of flushed WAL, or the further of received and replayed.
+pub fn position(status: &SqlStatus) -> Lsn {
+    if status.in_recovery {
+        status.received.max(status.replayed)
+    } else {
+        status.written
+    }
+}

@@ -1,0 +1,79 @@
+//! Maintenance mode: PostgreSQL is the operator's. Observe, keep the leader key of a running primary alive,
+//! touch nothing unless a command asked for this member.
+
+use crate::agent::Agent;
+use crate::cluster::{Cluster, Initialize};
+use crate::decision::{AcquireReason, Decision, ReleaseReason, Waiting};
+use crate::local::Server;
+use crate::postgres::Sql;
+
+impl Agent {
+    pub fn paused(&self) -> bool {
+        self.store.config.paused
+    }
+
+    pub fn decide_paused(&self, cluster: &Cluster) -> Decision {
+        let server = self.local.server();
+        if self.holds_key() {
+            return match server {
+                Server::Primary => Decision::Wait(Waiting::Paused),
+                Server::Down if self.tenure.call.is_none() => Decision::Release {
+                    why: ReleaseReason::PausedWithoutPostgres,
+                },
+                Server::Standby
+                    if self.tenure.call.is_none() && !self.promotion_commanded(cluster) =>
+                {
+                    Decision::Release {
+                        why: ReleaseReason::PausedStandby,
+                    }
+                }
+                Server::Down
+                | Server::Standby
+                | Server::Leftovers { .. }
+                | Server::Starting
+                | Server::ShuttingDown
+                | Server::Silent => Decision::Wait(Waiting::Paused),
+            };
+        }
+        match server {
+            Server::Down => Decision::Wait(Waiting::PausedWithoutPostgres),
+            // A running primary takes the free key, so that clients and peers can see who leads.
+            Server::Primary
+                if cluster.is_unlocked()
+                    && self.is_of_this_cluster(cluster)
+                    && self.tenure.call.is_none() =>
+            {
+                Decision::Acquire {
+                    why: AcquireReason::RunningPrimary,
+                }
+            }
+            Server::Primary
+            | Server::Standby
+            | Server::Leftovers { .. }
+            | Server::Starting
+            | Server::ShuttingDown
+            | Server::Silent => Decision::Wait(Waiting::Paused),
+        }
+    }
+
+    fn promotion_commanded(&self, cluster: &Cluster) -> bool {
+        cluster
+            .failover
+            .as_ref()
+            .is_some_and(|f| f.member.as_ref() == Some(&self.settings.name))
+    }
+
+    fn is_of_this_cluster(&self, cluster: &Cluster) -> bool {
+        let answered = self
+            .local
+            .observed
+            .as_ref()
+            .is_some_and(|o| matches!(o.sql, Sql::Answered(_)));
+        let same = match &cluster.initialize {
+            Initialize::Done(id) => self.local.system_id() == Some(id),
+            Initialize::Absent => true,
+            Initialize::InProgress { .. } | Initialize::Unreadable(_) => false,
+        };
+        answered && same
+    }
+}

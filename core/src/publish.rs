@@ -1,0 +1,413 @@
+//! What this member writes into the store besides the leader key: its member key, the leader's status, history
+//! and configuration. Absolute values, so a repeat is safe; at most one write of a key is under way.
+//! Decides nothing about PostgreSQL.
+
+use crate::agent::{Agent, Output};
+use crate::cluster::{Cluster, Initialize};
+use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, LeaseId, Precondition};
+use crate::decision::ReleaseReason;
+use crate::iso::iso_time;
+use crate::keys::{self, Status, member_key};
+use crate::local::Server;
+use crate::member::MemberData;
+use crate::name::OpId;
+use crate::note::Note;
+use crate::postgres::SqlStatus;
+use crate::tenure::reason_of;
+use crate::time::{Mono, Now, Span};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The version published in the member key: Patroni peers compare it as dotted integers to choose a protocol.
+pub const PROTOCOL_VERSION: &str = "4.1.5";
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publishing {
+    writes: BTreeMap<String, (OpId, String)>,
+    /// The member key's text as last confirmed, and the lease it is bound to.
+    member: Option<(String, LeaseId)>,
+    member_due: Mono,
+    status: Option<String>,
+    retry_at: BTreeMap<String, Mono>,
+}
+
+const RETRY_PAUSE: Span = Span::secs(1);
+
+impl Publishing {
+    pub fn next_due(&self, now: Mono) -> impl Iterator<Item = Mono> + '_ {
+        let retries = self.retry_at.values().copied().filter(move |at| *at > now);
+        retries.chain(std::iter::once(self.member_due))
+    }
+}
+
+impl Agent {
+    pub fn publish_duties(&mut self, now: Now, out: &mut Output) {
+        self.publish_member(now, out);
+        if !self.holds_key()
+            || self.local.server() != Server::Primary
+            || !self.authority().stands(now.mono)
+        {
+            return;
+        }
+        let Some(cluster) = self.store.cluster.clone() else {
+            return;
+        };
+        self.publish_initialize(now, &cluster, out);
+        if self.founding.is_none() {
+            self.publish_config(now, &cluster, out);
+        }
+        self.publish_history(now, &cluster, out);
+        self.clear_fulfilled_failover(now, &cluster, out);
+    }
+
+    fn write(
+        &mut self,
+        now: Now,
+        key: &str,
+        value: String,
+        precondition: Precondition,
+        out: &mut Output,
+    ) {
+        let waiting = self
+            .publishing
+            .retry_at
+            .get(key)
+            .is_some_and(|at| now.mono < *at);
+        if waiting || self.publishing.writes.contains_key(key) {
+            return;
+        }
+        let with_session = key.starts_with(keys::MEMBERS);
+        let request = DcsRequest::Put {
+            key: key.into(),
+            value: value.clone(),
+            precondition,
+            with_session,
+        };
+        let op = self.ask_store(
+            request,
+            now.mono + self.store.config.timing.retry_timeout,
+            out,
+        );
+        self.publishing.writes.insert(key.into(), (op, value));
+    }
+
+    /// The end of a write of this file's. `false`: it is not one.
+    pub fn write_answered(
+        &mut self,
+        now: Now,
+        op: OpId,
+        outcome: &DcsOutcome,
+        out: &mut Output,
+    ) -> bool {
+        let found = self
+            .publishing
+            .writes
+            .iter()
+            .find(|(_, (mine, _))| *mine == op);
+        let Some(key) = found.map(|(key, _)| key.clone()) else {
+            return false;
+        };
+        let Some((_, value)) = self.publishing.writes.remove(&key) else {
+            return false;
+        };
+        let is_member = key.starts_with(keys::MEMBERS);
+        match outcome {
+            DcsOutcome::Ok(DcsReply::Written { .. }) => {
+                if is_member {
+                    let lease = self.tenure.session.map_or(LeaseId::NONE, |s| s.lease);
+                    self.publishing.member = Some((value, lease));
+                }
+                self.publishing.retry_at.remove(&key);
+            }
+            // Somebody else was faster: what the watch tells next decides.
+            DcsOutcome::Conflict { .. } => {
+                self.publishing.retry_at.insert(key, now.mono + RETRY_PAUSE);
+            }
+            DcsOutcome::SessionGone if is_member && !self.holds_key() => {
+                self.tenure.session = None;
+                self.tenure.due = now.mono;
+                self.publishing
+                    .retry_at
+                    .insert(key, now.mono + Span::millis(200));
+            }
+            DcsOutcome::Ok(_)
+            | DcsOutcome::SessionGone
+            | DcsOutcome::Denied(_)
+            | DcsOutcome::NotSent(_)
+            | DcsOutcome::Unknown(_) => {
+                let why = reason_of(outcome);
+                out.notes.push(Note::StoreFailed {
+                    what: format!("writing {key}"),
+                    why,
+                });
+                self.publishing.retry_at.insert(key, now.mono + RETRY_PAUSE);
+            }
+        }
+        true
+    }
+
+    fn publish_member(&mut self, now: Now, out: &mut Output) {
+        let Some(session) = self.tenure.session else {
+            return;
+        };
+        if self.local.observed.is_none() || self.store.cluster.is_none() {
+            return;
+        }
+        let key = member_key(&self.settings.name);
+        let text = self.member_data().to_text();
+        let gone = self
+            .store
+            .value(&key)
+            .is_none_or(|kv| kv.lease != session.lease);
+        let confirmed = self.publishing.member.as_ref();
+        let same =
+            confirmed.is_some_and(|(written, lease)| *written == text && *lease == session.lease);
+        let alike = confirmed.is_some_and(|(written, lease)| {
+            *lease == session.lease && without_positions(written) == without_positions(&text)
+        });
+        // Positions move all the time: they go out once a loop. Anything else goes out at once.
+        if (same && !gone) || (alike && !gone && now.mono < self.publishing.member_due) {
+            return;
+        }
+        self.publishing.member_due = now.mono + self.store.config.timing.loop_wait;
+        self.write(now, &key, text, Precondition::None, out);
+    }
+
+    pub fn member_data(&self) -> MemberData {
+        let status = self.local.answered();
+        let mut data = MemberData {
+            conn_url: Some(self.settings.conn_url.clone()),
+            api_url: Some(self.settings.api_url.clone()),
+            state: Some(self.state_word().word().into()),
+            role: Some(self.role_word().word().into()),
+            version: Some(PROTOCOL_VERSION.into()),
+            proxy_url: self.settings.proxy_url.clone(),
+            tags: (!self.settings.tags.is_empty()).then(|| self.settings.tags.clone()),
+            pause: self.paused().then_some(true),
+            other: own_fields(),
+            ..MemberData::default()
+        };
+        if let Some(status) = status {
+            positions(&mut data, status);
+            if self.holds_key() && !status.in_recovery && self.awaits_checkpoint() {
+                data.checkpoint_after_promote = Some(false);
+            }
+            data.pending_restart = status.pending_restart.then_some(true);
+        }
+        data
+    }
+
+    /// The control file still names an older timeline than the server is on.
+    pub fn awaits_checkpoint(&self) -> bool {
+        match (self.local.control(), self.local.answered()) {
+            (Some(control), Some(status)) => {
+                !status.in_recovery && control.timeline < status.timeline
+            }
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// The `status` value to write with the next renewal; `None` when it would not change.
+    pub fn status_to_publish(&self) -> Option<String> {
+        let status = self.local.answered().filter(|s| !s.in_recovery)?;
+        let mut next = self
+            .store
+            .cluster
+            .as_ref()
+            .and_then(|c| c.status.clone())
+            .unwrap_or_default();
+        next.optime = status.written.0;
+        self.fill_slots(status, &mut next);
+        let text = next.to_text();
+        (self.publishing.status.as_ref() != Some(&text)).then_some(text)
+    }
+
+    pub fn status_published(&mut self, status: Option<String>) {
+        if status.is_some() {
+            self.publishing.status = status;
+        }
+    }
+
+    /// The final `status`: the shutdown checkpoint, which a candidate must hold.
+    pub fn final_status(&self, why: &ReleaseReason) -> Option<String> {
+        let position = match why {
+            ReleaseReason::Switchover { checkpoint, .. } => checkpoint.0,
+            ReleaseReason::Shutdown => {
+                self.local
+                    .control()
+                    .filter(|c| c.state.is_clean())?
+                    .checkpoint
+                    .0
+            }
+            ReleaseReason::DataDirectoryGone
+            | ReleaseReason::CannotStart { .. }
+            | ReleaseReason::CannotPromote { .. }
+            | ReleaseReason::BootstrapFailed
+            | ReleaseReason::PausedWithoutPostgres
+            | ReleaseReason::PausedStandby
+            | ReleaseReason::ModeMissing { .. } => return None,
+        };
+        let known = self
+            .store
+            .cluster
+            .as_ref()
+            .and_then(|c| c.status.clone())
+            .unwrap_or_default();
+        Some(
+            Status {
+                optime: position,
+                ..known
+            }
+            .to_text(),
+        )
+    }
+
+    fn publish_initialize(&mut self, now: Now, cluster: &Cluster, out: &mut Output) {
+        let Some(system_id) = self.local.system_id().cloned() else {
+            return;
+        };
+        let precondition = match &cluster.initialize {
+            Initialize::Done(_) => return,
+            Initialize::Absent => Precondition::Absent,
+            Initialize::InProgress { version, .. }
+                if self.founding.is_none() || self.founding_complete() =>
+            {
+                Precondition::Version(*version)
+            }
+            Initialize::InProgress { .. } => return,
+            Initialize::Unreadable(version) => Precondition::Version(*version),
+        };
+        self.write(now, keys::INITIALIZE, system_id.0, precondition, out);
+    }
+
+    /// A configuration that vanished or was garbled is written back from the last good one.
+    fn publish_config(&mut self, now: Now, cluster: &Cluster, out: &mut Output) {
+        if cluster.config.is_some() {
+            return;
+        }
+        let version = cluster.config_version;
+        let precondition = if version.0 == 0 {
+            Precondition::Absent
+        } else {
+            Precondition::Version(version)
+        };
+        let known = &self.store.config.stored;
+        let first = self.settings.bootstrap.clone().unwrap_or_default();
+        let value = if known.is_empty() {
+            first
+        } else {
+            known.clone()
+        };
+        self.write(
+            now,
+            keys::CONFIG,
+            Value::Object(value).to_string(),
+            precondition,
+            out,
+        );
+    }
+
+    fn publish_history(&mut self, now: Now, cluster: &Cluster, out: &mut Output) {
+        let (Some(branch), Some(_)) = (self.local.branch(), self.local.answered()) else {
+            return;
+        };
+        let stored = cluster.history.clone().unwrap_or_default();
+        let at = iso_time(now.wall);
+        let next = stored.rebuilt(
+            &branch,
+            &at,
+            &self.settings.name,
+            self.store.config.max_timelines_history,
+        );
+        if cluster.history.as_ref() == Some(&next)
+            || (next.rows.is_empty() && cluster.history_text.is_none())
+        {
+            return;
+        }
+        // Rows differ only by a time stamp of mine that was never written: the newest is new only once.
+        let same_forks =
+            |a: &keys::HistoryRow, b: &keys::HistoryRow| (a.timeline, a.end) == (b.timeline, b.end);
+        let same = cluster.history.is_some()
+            && stored.rows.len() == next.rows.len()
+            && stored
+                .rows
+                .iter()
+                .zip(&next.rows)
+                .all(|(a, b)| same_forks(a, b));
+        if !same {
+            self.write(now, keys::HISTORY, next.to_text(), Precondition::None, out);
+        }
+    }
+
+    /// A request that named me, or whose old leader is no longer me, is done once I lead.
+    fn clear_fulfilled_failover(&mut self, now: Now, cluster: &Cluster, out: &mut Output) {
+        let Some(request) = &cluster.failover else {
+            return;
+        };
+        let me = &self.settings.name;
+        if request.member.as_ref() == Some(me) || request.leader.as_ref().is_some_and(|l| l != me) {
+            self.drop_failover(now, "fulfilled or not for this leader", out);
+        }
+    }
+
+    /// Empties the failover key (the key stays, as Patroni leaves it).
+    pub fn drop_failover(&mut self, now: Now, why: &str, out: &mut Output) {
+        let Some(cluster) = &self.store.cluster else {
+            return;
+        };
+        if cluster.failover.is_none() {
+            return;
+        }
+        let version = cluster.failover_version;
+        if !self.publishing.writes.contains_key(keys::FAILOVER) {
+            out.notes.push(Note::FailoverKeyDropped { why: why.into() });
+        }
+        self.write(
+            now,
+            keys::FAILOVER,
+            "{}".into(),
+            Precondition::Version(version),
+            out,
+        );
+    }
+
+    pub fn write_key(
+        &mut self,
+        now: Now,
+        key: &str,
+        value: String,
+        precondition: Precondition,
+        out: &mut Output,
+    ) {
+        self.write(now, key, value, precondition, out);
+    }
+
+    pub fn is_writing(&self, key: &str) -> bool {
+        self.publishing.writes.contains_key(key)
+    }
+}
+
+fn own_fields() -> Map<String, Value> {
+    let mut own = Map::new();
+    own.insert("tanist".into(), json!(env!("CARGO_PKG_VERSION")));
+    own
+}
+
+fn positions(data: &mut MemberData, status: &SqlStatus) {
+    data.timeline = Some(status.timeline.0);
+    if !status.in_recovery {
+        data.xlog_location = Some(status.written.0);
+        return;
+    }
+    data.xlog_location = Some(status.received.max(status.replayed).0);
+    data.replay_lsn = Some(status.replayed.0).filter(|lsn| *lsn != 0);
+    data.receive_lsn = Some(status.received.0).filter(|lsn| *lsn != 0);
+    data.replication_state = status.streaming.then(|| "streaming".into());
+}
+
+fn without_positions(text: &str) -> Option<MemberData> {
+    let mut data = MemberData::parse(text)?;
+    (data.xlog_location, data.replay_lsn, data.receive_lsn) = (None, None, None);
+    Some(data)
+}

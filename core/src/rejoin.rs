@@ -1,0 +1,549 @@
+//! Decides how a member that does not lead comes to stream from the leader: follow, rewind, clone, or wait.
+//! Knows nothing of processes or files: it sees control data, timeline histories, the leader's own word, policy.
+//!
+//! Why this is subtle: a member can be diverged on the *same* timeline number, an unclean former primary does
+//! not know where its own WAL ends, and a leader that has just promoted still shows its old timeline in its
+//! control file. So: the check is made anew for every (leader, term, timeline), and only with the leader out of recovery.
+
+use crate::agent::Agent;
+use crate::cluster::{Cluster, Initialize, LeaderKey};
+use crate::decision::{Decision, ExitReason, StartReason, StopReason, Waiting};
+use crate::local::Server;
+use crate::lsn::Lsn;
+use crate::member::MemberData;
+use crate::name::{MemberName, OpId, Term};
+use crate::postgres::{
+    ControlData, DataDir, DiscardReason, StartAs, StopMode, StopPlan, Upstream, UpstreamFacts,
+};
+use crate::time::{Mono, Now, Span};
+use crate::timeline::{Divergence, TimelineHistory, TimelineId};
+use serde::{Deserialize, Serialize};
+
+/// How old the leader's own word may be when a decision rests on it.
+const FACTS_AGE_MAX: Span = Span::secs(10);
+/// Between two questions to a leader that is not ready.
+const ASK_PAUSE: Span = Span::millis(500);
+/// After so many failed rewinds the policy for a failed rewind applies.
+const REWIND_TRIES: u32 = 3;
+
+/// A finished check: against whom, and what came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    pub leader: MemberName,
+    pub term: Term,
+    pub timeline: TimelineId,
+    pub divergence: Divergence,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejoin {
+    pub checked: Option<Checked>,
+    pub facts: Option<(Mono, UpstreamFacts)>,
+    pub asking: Option<OpId>,
+    pub ask_at: Mono,
+    pub last_refusal: Option<String>,
+    /// Operator's reinit: what is here is to be discarded and cloned anew.
+    pub reinit: bool,
+    /// Since when it runs without streaming from the leader it follows.
+    pub not_streaming_since: Option<Mono>,
+}
+
+impl Rejoin {
+    /// Local WAL changed in a way that voids the check (it was a primary, it was rewound or cloned).
+    pub fn forget(&mut self) {
+        self.checked = None;
+        self.facts = None;
+        self.not_streaming_since = None;
+    }
+}
+
+/// How WAL that ends at `end` on `branch` relates to the leader's, promotions of the same number included.
+pub fn assess(
+    branch: &TimelineHistory,
+    end: Lsn,
+    leader: &TimelineHistory,
+    promoted_by_other: bool,
+) -> Divergence {
+    match branch.divergence_from(end, leader) {
+        Divergence::None if promoted_by_other => Divergence::Forked {
+            from: branch.timeline,
+            at: Lsn::INVALID,
+        },
+        other => other,
+    }
+}
+
+/// Can `pg_rewind` work on this directory at all?
+pub fn is_rewindable(control: &ControlData) -> bool {
+    control.wal_log_hints || control.data_checksums
+}
+
+impl Agent {
+    pub fn decide_rejoin(&self, now: Now, cluster: &Cluster, leader: &LeaderKey) -> Decision {
+        let Some(observed) = &self.local.observed else {
+            return Decision::Wait(Waiting::FirstLook);
+        };
+        if self.rejoin.reinit {
+            return self.decide_reinit(now, cluster, leader);
+        }
+        match &observed.data_dir {
+            DataDir::Unreadable(what) | DataDir::NotACluster(what) => {
+                Decision::Wait(Waiting::DataUnreadable { what: what.clone() })
+            }
+            DataDir::HalfCloned => self.discard(now, DiscardReason::CloneUnfinished),
+            DataDir::Empty => self.decide_clone(now, cluster, leader),
+            DataDir::HalfRewound(control) => match self.foreign_system(cluster, control) {
+                Some(exit) => exit,
+                None => self.rewind_again(now, cluster, leader),
+            },
+            DataDir::Present(control) => match self.foreign_system(cluster, control) {
+                Some(exit) => exit,
+                None => self.decide_follow(now, cluster, leader, control),
+            },
+        }
+    }
+
+    /// Nobody with another system identifier streams, races or is wiped without a command.
+    pub fn foreign_system(&self, cluster: &Cluster, control: &ControlData) -> Option<Decision> {
+        match &cluster.initialize {
+            Initialize::Done(id) if *id != control.system_id => {
+                let why = ExitReason::SystemIdMismatch {
+                    mine: control.system_id.0.clone(),
+                    cluster: id.0.clone(),
+                };
+                Some(Decision::Exit { code: 1, why })
+            }
+            Initialize::Done(_)
+            | Initialize::Absent
+            | Initialize::InProgress { .. }
+            | Initialize::Unreadable(_) => None,
+        }
+    }
+
+    fn decide_follow(
+        &self,
+        now: Now,
+        cluster: &Cluster,
+        leader: &LeaderKey,
+        control: &ControlData,
+    ) -> Decision {
+        let upstream = match self.upstream_of(cluster, leader) {
+            Ok(upstream) => upstream,
+            Err(why) => return self.idle_or_start_alone(leader, why),
+        };
+        let server = self.local.server();
+        match server {
+            Server::Starting | Server::ShuttingDown | Server::Silent => {
+                return self.wait_for_server(now);
+            }
+            Server::Down | Server::Standby | Server::Primary | Server::Leftovers { .. } => {}
+        }
+        if server == Server::Down && self.is_unclean_primary(control) {
+            if let Some(pause) = self.lane.pausing("crash recovery", now.mono) {
+                return retry("crash recovery", &pause.last);
+            }
+            return Decision::CrashRecovery;
+        }
+        let Some(checked) = self.valid_check(leader) else {
+            return self.ask(now, upstream);
+        };
+        match checked.divergence {
+            Divergence::None => self.stream(now, leader, upstream, server),
+            divergence => self.repair(now, cluster, leader, upstream, control, divergence),
+        }
+    }
+
+    fn is_unclean_primary(&self, control: &ControlData) -> bool {
+        control.state.was_primary() && !control.state.is_clean()
+    }
+
+    /// The check stands as long as leader, term and the leader's timeline are the same.
+    fn valid_check(&self, leader: &LeaderKey) -> Option<&Checked> {
+        let checked = self.rejoin.checked.as_ref()?;
+        let published = self
+            .store
+            .cluster
+            .as_ref()?
+            .members
+            .get(&leader.owner)?
+            .timeline_id();
+        let same = checked.leader == leader.owner
+            && checked.term == leader.term
+            && published.is_none_or(|t| t <= checked.timeline);
+        same.then_some(checked)
+    }
+
+    /// What the leader said, and what follows from it for this member's WAL.
+    pub fn leader_said(&mut self, now: Now, facts: UpstreamFacts) {
+        self.rejoin.last_refusal = None;
+        self.rejoin.ask_at = now.mono + ASK_PAUSE;
+        let Some(leader) = self.store.leader().cloned() else {
+            return;
+        };
+        if facts.member != leader.owner {
+            return;
+        }
+        if facts.in_recovery {
+            self.rejoin.last_refusal = Some("it has not been promoted yet".into());
+            return;
+        }
+        if self
+            .local
+            .system_id()
+            .is_some_and(|mine| *mine != facts.system_id)
+        {
+            self.rejoin.last_refusal = Some(format!(
+                "it has another system identifier ({})",
+                facts.system_id.0
+            ));
+            return;
+        }
+        if let (Some(branch), Some(end)) = (self.local.branch(), self.local.wal_end()) {
+            let divergence = assess(
+                &branch,
+                end,
+                &facts.history,
+                self.promoted_by_other(&branch),
+            );
+            self.rejoin.checked = Some(Checked {
+                leader: leader.owner,
+                term: leader.term,
+                timeline: facts.history.timeline,
+                divergence,
+            });
+        }
+        self.rejoin.facts = Some((now.mono, facts));
+    }
+
+    /// I promoted to this very timeline, and the record says that somebody else did.
+    fn promoted_by_other(&self, branch: &TimelineHistory) -> bool {
+        let mark = self.local.observed.as_ref().and_then(|o| o.promoted);
+        let mine = mark.is_some_and(|m| m.timeline == branch.timeline);
+        let recorded = self.store.cluster.as_ref().and_then(|c| c.history.as_ref());
+        let other = recorded
+            .and_then(|h| h.promoter_of(branch.timeline))
+            .is_some_and(|n| *n != self.settings.name);
+        mine && other
+    }
+
+    fn stream(&self, now: Now, leader: &LeaderKey, upstream: Upstream, server: Server) -> Decision {
+        if server == Server::Down {
+            if let Some(pause) = self.lane.pausing("start", now.mono) {
+                return retry("start", &pause.last);
+            }
+            return Decision::Start {
+                role: StartAs::Standby {
+                    upstream: Some(upstream),
+                },
+                why: StartReason::Following {
+                    leader: leader.owner.clone(),
+                },
+            };
+        }
+        let Some(status) = self.local.answered() else {
+            return self.wait_for_server(now);
+        };
+        let slot = if self.store.config.use_slots {
+            upstream.slot.clone()
+        } else {
+            None
+        };
+        if status.upstream.as_ref() != Some(&upstream.address) || status.upstream_slot != slot {
+            return if self.sides.contains_key("reconfigure") {
+                Decision::Wait(Waiting::CatchingUp {
+                    leader: leader.owner.clone(),
+                })
+            } else {
+                Decision::Reconfigure { upstream }
+            };
+        }
+        if status.streaming {
+            return Decision::Follow {
+                leader: leader.owner.clone(),
+            };
+        }
+        // It may have received more than the leader had at its fork, or the leader may have a new timeline.
+        let stale = self
+            .rejoin
+            .facts
+            .as_ref()
+            .is_none_or(|(at, _)| now.mono.since(*at) >= FACTS_AGE_MAX);
+        if stale && self.may_ask(now) {
+            return Decision::AskUpstream { upstream };
+        }
+        Decision::Wait(Waiting::CatchingUp {
+            leader: leader.owner.clone(),
+        })
+    }
+
+    fn repair(
+        &self,
+        now: Now,
+        cluster: &Cluster,
+        leader: &LeaderKey,
+        upstream: Upstream,
+        control: &ControlData,
+        divergence: Divergence,
+    ) -> Decision {
+        let rewind = self.use_pg_rewind() && is_rewindable(control);
+        if self.local.server() != Server::Down {
+            return if rewind || self.remove_on_diverged() {
+                stop(StopReason::Rewind {
+                    leader: leader.owner.clone(),
+                })
+            } else {
+                self.diverged(leader, "pg_rewind is off or impossible (use_pg_rewind, wal_log_hints or data checksums): run tanistctl reinit")
+            };
+        }
+        if !rewind {
+            return if self.remove_on_diverged() {
+                self.discard(now, DiscardReason::DivergedTimelines)
+            } else {
+                self.diverged(leader, "pg_rewind is off or impossible (use_pg_rewind, wal_log_hints or data checksums): run tanistctl reinit")
+            };
+        }
+        if !control.state.is_clean() {
+            return Decision::CrashRecovery;
+        }
+        self.decide_rewind(now, cluster, leader, upstream, divergence)
+    }
+
+    fn decide_rewind(
+        &self,
+        now: Now,
+        cluster: &Cluster,
+        leader: &LeaderKey,
+        upstream: Upstream,
+        divergence: Divergence,
+    ) -> Decision {
+        if self.lane.failed("rewind") >= REWIND_TRIES {
+            return if self.remove_on_rewind_failure() {
+                self.discard(now, DiscardReason::RewindFailed)
+            } else {
+                self.diverged(
+                    leader,
+                    "pg_rewind failed, see the log: run tanistctl reinit",
+                )
+            };
+        }
+        if let Some(pause) = self.lane.pausing("rewind", now.mono) {
+            return retry("rewind", &pause.last);
+        }
+        // The source's control file must name its new timeline, or pg_rewind would find nothing to do.
+        let fresh = self
+            .rejoin
+            .facts
+            .as_ref()
+            .filter(|(at, _)| now.mono.since(*at) < FACTS_AGE_MAX);
+        let Some((_, facts)) = fresh.filter(|(_, f)| f.member == leader.owner) else {
+            return self.ask(now, upstream);
+        };
+        let awaits = cluster
+            .members
+            .get(&leader.owner)
+            .is_some_and(MemberData::awaits_checkpoint);
+        if facts.control_timeline < facts.history.timeline || awaits {
+            return if self.may_ask(now) {
+                Decision::AskUpstream { upstream }
+            } else {
+                Decision::Wait(Waiting::CheckpointOnLeader {
+                    leader: leader.owner.clone(),
+                })
+            };
+        }
+        Decision::Rewind {
+            source: upstream,
+            divergence,
+        }
+    }
+
+    fn rewind_again(&self, now: Now, cluster: &Cluster, leader: &LeaderKey) -> Decision {
+        match self.upstream_of(cluster, leader) {
+            Err(why) => Decision::Wait(Waiting::LeaderNotReady {
+                leader: leader.owner.clone(),
+                why,
+            }),
+            Ok(_) if !self.use_pg_rewind() => self.diverged(
+                leader,
+                "an earlier pg_rewind did not finish: run tanistctl reinit",
+            ),
+            Ok(upstream) => {
+                let divergence = Divergence::Forked {
+                    from: TimelineId(0),
+                    at: Lsn::INVALID,
+                };
+                self.decide_rewind(now, cluster, leader, upstream, divergence)
+            }
+        }
+    }
+
+    fn decide_clone(&self, now: Now, cluster: &Cluster, leader: &LeaderKey) -> Decision {
+        if let Some(pause) = self.lane.pausing("clone", now.mono) {
+            return retry("clone", &pause.last);
+        }
+        match self.upstream_of(cluster, leader) {
+            Ok(source) => Decision::Clone { source },
+            Err(why) => Decision::Wait(Waiting::LeaderNotReady {
+                leader: leader.owner.clone(),
+                why,
+            }),
+        }
+    }
+
+    /// A reinit never starts before a leader is there that holds everything this member would throw away.
+    fn decide_reinit(&self, now: Now, cluster: &Cluster, leader: &LeaderKey) -> Decision {
+        if let Err(why) = self.upstream_of(cluster, leader) {
+            return Decision::Wait(Waiting::LeaderNotReady {
+                leader: leader.owner.clone(),
+                why,
+            });
+        }
+        match self.local.server() {
+            Server::Down => self.discard(now, DiscardReason::ReinitRequested),
+            Server::Leftovers { .. }
+            | Server::Starting
+            | Server::Primary
+            | Server::Standby
+            | Server::ShuttingDown
+            | Server::Silent => stop(StopReason::Reinit),
+        }
+    }
+
+    fn discard(&self, now: Now, why: DiscardReason) -> Decision {
+        match self.lane.pausing("discard data", now.mono) {
+            Some(pause) => retry("discard data", &pause.last),
+            None => Decision::Discard { why },
+        }
+    }
+
+    fn ask(&self, now: Now, upstream: Upstream) -> Decision {
+        if self.may_ask(now) {
+            return Decision::AskUpstream { upstream };
+        }
+        let why = self
+            .rejoin
+            .last_refusal
+            .clone()
+            .unwrap_or_else(|| "asking where its timeline forked".into());
+        Decision::Wait(Waiting::LeaderNotReady {
+            leader: upstream.member,
+            why,
+        })
+    }
+
+    fn may_ask(&self, now: Now) -> bool {
+        self.rejoin.asking.is_none() && now.mono >= self.rejoin.ask_at
+    }
+
+    fn diverged(&self, leader: &LeaderKey, remedy: &str) -> Decision {
+        Decision::Wait(Waiting::Diverged {
+            leader: leader.owner.clone(),
+            remedy: remedy.into(),
+        })
+    }
+
+    /// The leader cannot be streamed from yet: a server that runs goes on serving reads as it is.
+    fn idle_or_start_alone(&self, leader: &LeaderKey, why: String) -> Decision {
+        Decision::Wait(Waiting::LeaderNotReady {
+            leader: leader.owner.clone(),
+            why,
+        })
+    }
+
+    pub fn wait_for_server(&self, now: Now) -> Decision {
+        let since = self
+            .local
+            .starting_since
+            .map_or(Span::ZERO, |at| now.mono.since(at));
+        match self.local.server() {
+            Server::ShuttingDown => Decision::Wait(Waiting::PostgresShuttingDown),
+            Server::Starting => Decision::Wait(Waiting::PostgresStarting { since }),
+            Server::Silent
+            | Server::Down
+            | Server::Leftovers { .. }
+            | Server::Primary
+            | Server::Standby => Decision::Wait(Waiting::PostgresSilent {
+                why: "no answer over SQL".into(),
+            }),
+        }
+    }
+
+    /// Who to stream from: the leader, once its member key says that it runs as a primary.
+    pub fn upstream_of(&self, cluster: &Cluster, leader: &LeaderKey) -> Result<Upstream, String> {
+        let member = cluster
+            .members
+            .get(&leader.owner)
+            .ok_or("its member key is missing")?;
+        let address = member.address().ok_or("it publishes no usable conn_url")?;
+        if !member.is_primary() || !member.is_running() {
+            let (role, state) = (
+                member.role.as_deref().unwrap_or("?"),
+                member.state.as_deref().unwrap_or("?"),
+            );
+            return Err(format!("it is {role}, {state}"));
+        }
+        let slot = self
+            .store
+            .config
+            .use_slots
+            .then(|| self.settings.name.slot_name());
+        Ok(Upstream {
+            member: leader.owner.clone(),
+            address,
+            slot,
+        })
+    }
+
+    pub fn use_pg_rewind(&self) -> bool {
+        self.settings
+            .postgresql
+            .use_pg_rewind
+            .unwrap_or(self.store.config.use_pg_rewind)
+    }
+
+    fn remove_on_rewind_failure(&self) -> bool {
+        let local = self
+            .settings
+            .postgresql
+            .remove_data_directory_on_rewind_failure;
+        local.unwrap_or(self.store.config.remove_on_rewind_failure)
+    }
+
+    fn remove_on_diverged(&self) -> bool {
+        let local = self
+            .settings
+            .postgresql
+            .remove_data_directory_on_diverged_timelines;
+        local.unwrap_or(self.store.config.remove_on_diverged_timelines)
+    }
+
+    pub fn rejoin_wakes(&self) -> Vec<Mono> {
+        let facts = self
+            .rejoin
+            .facts
+            .as_ref()
+            .map(|(at, _)| *at + FACTS_AGE_MAX);
+        std::iter::once(self.rejoin.ask_at).chain(facts).collect()
+    }
+}
+
+/// A stop in the middle of normal life: in order, harder after a while.
+pub fn stop(why: StopReason) -> Decision {
+    let plan = StopPlan {
+        first: StopMode::Fast,
+        immediate_after: Span::secs(10),
+        kill_after: Span::secs(12),
+    };
+    Decision::Stop {
+        why,
+        plan,
+        checkpoint_first: false,
+    }
+}
+
+pub fn retry(what: &str, after: &str) -> Decision {
+    Decision::Wait(Waiting::RetryLater {
+        what: what.into(),
+        after: after.into(),
+    })
+}

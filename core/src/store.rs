@@ -1,0 +1,225 @@
+//! What this agent knows of the cluster's keys, and how fresh that is.
+//! Never goes back: an older reading is ignored unless the store's quorum itself says that it is the newest.
+
+use crate::cluster::{Cluster, LeaderKey};
+use crate::config::Config;
+use crate::dcs::{DcsInput, KeyValue, LeaseId, Revision, Snapshot};
+use crate::keys;
+use crate::name::{MemberName, OpId};
+use crate::note::Note;
+use crate::time::{Mono, Now};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Why the leader key is absent, as far as the keys tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Vacancy {
+    /// Never seen otherwise, or the lease ran out (the owner's member key went with it).
+    Expired,
+    /// Given up by its owner: the final position was written with or just before the deletion.
+    Released,
+    /// Deleted while its owner's session lives on.
+    Deleted,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    snapshot: Snapshot,
+    pub cluster: Option<Cluster>,
+    /// The last good configuration; stays in force when the key vanishes or is garbled.
+    pub config: Config,
+    /// The store's last verdict or message.
+    pub seen: Option<Now>,
+    /// Send time of the newest reading through the quorum.
+    pub confirmed: Option<Mono>,
+    pub read_op: Option<OpId>,
+    pub watching: bool,
+    /// Since when no leader key is seen, and why.
+    pub vacant: Option<(Mono, Vacancy)>,
+    pub last_leader: Option<LeaderKey>,
+    told: BTreeMap<String, String>,
+    told_complaints: Vec<String>,
+}
+
+impl Store {
+    /// The watch started anew from a cached reading.
+    pub fn listed(&mut self, now: Now, snapshot: Snapshot, fast: bool, notes: &mut Vec<Note>) {
+        self.watching = true;
+        if snapshot.revision < self.snapshot.revision {
+            // A member of the store that lags, or a store that was rolled back: only the quorum can tell.
+            self.confirmed = None;
+            return;
+        }
+        self.seen = Some(now);
+        self.replace(now, snapshot, fast, notes);
+    }
+
+    /// A reading through the quorum: the newest there is, even if its revision is lower (wiped or restored store).
+    pub fn read(
+        &mut self,
+        now: Now,
+        sent_at: Mono,
+        snapshot: Snapshot,
+        fast: bool,
+        notes: &mut Vec<Note>,
+    ) {
+        self.seen = Some(now);
+        if self.confirmed.is_none_or(|at| at < sent_at) {
+            self.confirmed = Some(sent_at);
+        }
+        self.replace(now, snapshot, fast, notes);
+    }
+
+    pub fn changed(
+        &mut self,
+        now: Now,
+        revision: Revision,
+        changes: BTreeMap<String, Option<KeyValue>>,
+        fast: bool,
+        notes: &mut Vec<Note>,
+    ) {
+        self.seen = Some(now);
+        if revision <= self.snapshot.revision {
+            return;
+        }
+        let mut snapshot = self.snapshot.clone();
+        snapshot.revision = revision;
+        for (key, change) in changes {
+            match change {
+                Some(kv) => snapshot.keys.insert(key, kv),
+                None => snapshot.keys.remove(&key),
+            };
+        }
+        self.replace(now, snapshot, fast, notes);
+    }
+
+    /// A verdict on one of my own writes arrived before the watch told of it.
+    pub fn wrote(
+        &mut self,
+        now: Now,
+        revision: Revision,
+        key: &str,
+        value: Option<KeyValue>,
+        fast: bool,
+    ) {
+        self.seen = Some(now);
+        if revision <= self.snapshot.revision {
+            return;
+        }
+        let mut snapshot = self.snapshot.clone();
+        match value {
+            Some(kv) => snapshot.keys.insert(key.to_string(), kv),
+            None => snapshot.keys.remove(key),
+        };
+        // The revision itself stays: other keys may have changed in between, and the watch will tell.
+        self.replace(now, snapshot, fast, &mut Vec::new());
+    }
+
+    fn replace(&mut self, now: Now, snapshot: Snapshot, fast: bool, notes: &mut Vec<Note>) {
+        let cluster = Cluster::read(&snapshot);
+        self.follow_leader(now, &snapshot, &cluster, notes);
+        self.tell_unreadable(&cluster, notes);
+        if let Some(stored) = &cluster.config {
+            self.config = Config::read(stored, fast && all_tanist(&cluster));
+            if self.config.complaints != self.told_complaints {
+                self.told_complaints = self.config.complaints.clone();
+                notes.extend(
+                    self.told_complaints
+                        .iter()
+                        .map(|c| Note::ConfigComplaint { what: c.clone() }),
+                );
+            }
+        }
+        self.snapshot = snapshot;
+        self.cluster = Some(cluster);
+    }
+
+    fn follow_leader(
+        &mut self,
+        now: Now,
+        next: &Snapshot,
+        cluster: &Cluster,
+        notes: &mut Vec<Note>,
+    ) {
+        let name = |key: &Option<LeaderKey>| key.as_ref().map(|k| k.owner.clone());
+        let before = self.cluster.as_ref().and_then(|c| c.leader.clone());
+        if name(&before) != name(&cluster.leader) {
+            notes.push(Note::LeaderChanged {
+                from: name(&before),
+                to: name(&cluster.leader),
+            });
+        }
+        match &cluster.leader {
+            Some(leader) => {
+                self.vacant = None;
+                self.last_leader = Some(leader.clone());
+            }
+            None if self.vacant.is_none() => {
+                let why = before.map_or(Vacancy::Expired, |gone| self.why_vacant(&gone, next));
+                self.vacant = Some((now.mono, why));
+            }
+            None => {}
+        }
+    }
+
+    /// A release writes the final position in the same step (Tanist) or just before (Patroni, whose member
+    /// key then says that it is stopping); an expiry takes the owner's member key along.
+    fn why_vacant(&self, gone: &LeaderKey, next: &Snapshot) -> Vacancy {
+        let status = next.keys.get(keys::STATUS).map(|kv| kv.modified);
+        let member = next.keys.get(&keys::member_key(&gone.owner));
+        let Some(member) = member.filter(|m| gone.lease == LeaseId::NONE || m.lease == gone.lease)
+        else {
+            return Vacancy::Expired;
+        };
+        let with_final_position = status.is_some_and(|at| at > self.snapshot.revision);
+        let stopping = ["\"stopping\"", "\"stopped\"", "\"demoted\""]
+            .iter()
+            .any(|word| member.value.contains(word));
+        if with_final_position || stopping {
+            Vacancy::Released
+        } else {
+            Vacancy::Deleted
+        }
+    }
+
+    fn tell_unreadable(&mut self, cluster: &Cluster, notes: &mut Vec<Note>) {
+        for (key, value) in &cluster.unreadable {
+            if self.told.get(key) != Some(value) {
+                notes.push(Note::Unreadable {
+                    key: key.clone(),
+                    value: value.clone(),
+                });
+            }
+        }
+        self.told = cluster.unreadable.clone();
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.snapshot.revision
+    }
+
+    pub fn value(&self, key: &str) -> Option<&KeyValue> {
+        self.snapshot.keys.get(key)
+    }
+
+    pub fn leader(&self) -> Option<&LeaderKey> {
+        self.cluster.as_ref()?.leader.as_ref()
+    }
+
+    pub fn led_by(&self, name: &MemberName) -> bool {
+        self.leader().is_some_and(|key| key.owner == *name)
+    }
+}
+
+/// Fast timing is unsafe for a Patroni peer, whose own clocks and retries assume its floors.
+fn all_tanist(cluster: &Cluster) -> bool {
+    cluster.members.values().all(|m| m.is_tanist())
+}
+
+/// Does this input change what is known of the keys, rather than end a request?
+pub fn is_watch(input: &DcsInput) -> bool {
+    match input {
+        DcsInput::Listed { .. } | DcsInput::Changed { .. } | DcsInput::WatchLost { .. } => true,
+        DcsInput::Completed { .. } => false,
+    }
+}

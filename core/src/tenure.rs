@@ -1,0 +1,509 @@
+//! My session with the store and my hold on the leader key: when to renew, what each answer means, and the
+//! write authority that follows. One request of this kind is under way at a time.
+//! Decides nothing about PostgreSQL: it only says until when it may accept writes.
+
+use crate::agent::{Agent, Output};
+use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, LeaseId, Session};
+use crate::decision::{AcquireReason, ReleaseReason};
+use crate::leader_key::{Authority, Key, authority_until};
+use crate::name::{MemberName, OpId, Term};
+use crate::note::Note;
+use crate::time::{Mono, Now, Span};
+use serde::{Deserialize, Serialize};
+
+/// How long a vanished key may be missing under a primary: one guarded attempt to take it again.
+const REACQUIRE_BUDGET: Span = Span::millis(500);
+/// Between two attempts while the authority runs out; the exchange has already retried inside its own budget.
+const RETRY_PAUSE: Span = Span::millis(100);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionCall {
+    Keep,
+    Resume,
+    Renew { status: Option<String> },
+    Acquire { why: AcquireReason },
+    Release,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resumption {
+    /// Nothing known yet of an earlier life's session.
+    Untried,
+    Trying,
+    Over,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenure {
+    pub key: Key,
+    pub session: Option<Session>,
+    pub call: Option<(OpId, SessionCall)>,
+    pub due: Mono,
+    pub resumption: Resumption,
+    /// Who took the key from me, when that is known.
+    pub lost_to: Option<MemberName>,
+    /// A primary that runs without the key may ask for it: after the agent's start and after pause.
+    pub may_adopt: bool,
+    pub last_failure: Option<String>,
+    /// When the key was last given up on purpose.
+    pub released_at: Option<Mono>,
+    /// When an acquisition last ended without a verdict.
+    pub doubt_since: Mono,
+}
+
+impl Tenure {
+    pub fn new(now: Now) -> Tenure {
+        Tenure {
+            key: Key::NotHeld,
+            session: None,
+            call: None,
+            due: now.mono,
+            resumption: Resumption::Untried,
+            lost_to: None,
+            may_adopt: true,
+            last_failure: None,
+            released_at: None,
+            doubt_since: now.mono,
+        }
+    }
+}
+
+impl Agent {
+    /// The one value that says whether PostgreSQL may accept writes.
+    pub fn authority(&self) -> Authority {
+        if self.paused() {
+            return Authority::Paused;
+        }
+        let lease = |term: Term| {
+            let session = self.tenure.session?;
+            let until =
+                authority_until(session, self.store.config.timing.ttl, &self.settings.safety);
+            Some(Authority::Lease { until, term })
+        };
+        match self.tenure.key {
+            Key::Held { term } => lease(term).unwrap_or(Authority::None),
+            Key::Gone { term, since } => match lease(term) {
+                Some(Authority::Lease { until, term }) => Authority::Lease {
+                    until: until.min(since + REACQUIRE_BUDGET),
+                    term,
+                },
+                Some(Authority::None | Authority::Paused) | None => Authority::None,
+            },
+            // The fencer of an earlier life still holds the deadline that this life's predecessor proved.
+            Key::NotHeld if self.tenure.resumption != Resumption::Over => match self.boot.fencer {
+                Some(armed) => Authority::Lease {
+                    until: armed.until,
+                    term: armed.term,
+                },
+                None => Authority::None,
+            },
+            Key::NotHeld | Key::Acquiring { .. } | Key::InDoubt | Key::Releasing { .. } => {
+                Authority::None
+            }
+        }
+    }
+
+    pub fn holds_key(&self) -> bool {
+        matches!(self.tenure.key, Key::Held { .. } | Key::Gone { .. })
+    }
+
+    pub fn term(&self) -> Option<Term> {
+        self.tenure.key.term()
+    }
+
+    /// How long ago the session was last confirmed.
+    pub fn unrenewed(&self, now: Now) -> Span {
+        self.tenure
+            .session
+            .map_or(Span::ZERO, |s| now.mono.since(s.renewed_at))
+    }
+
+    /// When an orderly stop must begin so that it is over before the authority is: a second of reserve,
+    /// or a quarter of what a lease gives where that is less.
+    pub fn orderly_stop_at(&self) -> Option<Mono> {
+        let until = self.authority().until()?;
+        let whole = self
+            .tenure
+            .session
+            .map_or(Span::ZERO, |s| until.since(s.renewed_at));
+        Some(until.saturating_sub(Span::secs(2).min(whole.divided_by(4))))
+    }
+
+    /// Renews, resumes, takes again: whatever the session needs now.
+    pub fn session_duties(&mut self, now: Now, out: &mut Output) {
+        if self.tenure.call.is_some() || self.exited {
+            return;
+        }
+        if self.tenure.resumption == Resumption::Untried {
+            if let Some(lease) = self.earlier_lease() {
+                self.tenure.resumption = Resumption::Trying;
+                let request = DcsRequest::ResumeSession {
+                    lease,
+                    ttl: self.ttl(),
+                };
+                let until = now.mono + self.store.config.timing.retry_timeout;
+                return self.call_session(request, until, SessionCall::Resume, out);
+            }
+            if self.store.cluster.is_none() {
+                return;
+            }
+            self.tenure.resumption = Resumption::Over;
+        }
+        match self.tenure.key {
+            Key::Gone { since, .. } => self.take_again(now, since, out),
+            Key::Held { .. } if now.mono >= self.tenure.due => self.renew(now, out),
+            Key::NotHeld if now.mono >= self.tenure.due => {
+                let request = DcsRequest::KeepSession { ttl: self.ttl() };
+                let until = now.mono + self.store.config.timing.retry_timeout;
+                self.call_session(request, until, SessionCall::Keep, out);
+            }
+            Key::Held { .. }
+            | Key::NotHeld
+            | Key::Acquiring { .. }
+            | Key::InDoubt
+            | Key::Releasing { .. } => {}
+        }
+    }
+
+    /// The session of my previous life: the one the fencer was armed for, or the one my leader key is bound to.
+    fn earlier_lease(&self) -> Option<LeaseId> {
+        let of_key = self
+            .store
+            .leader()
+            .filter(|k| k.owner == self.settings.name)
+            .map(|k| k.lease);
+        self.boot
+            .fencer
+            .map(|armed| armed.lease)
+            .or(of_key)
+            .filter(|lease| *lease != LeaseId::NONE)
+    }
+
+    fn renew(&mut self, now: Now, out: &mut Output) {
+        let status = self.status_to_publish();
+        let request = DcsRequest::Renew {
+            owner: self.settings.name.clone(),
+            ttl: self.ttl(),
+            status: status.clone(),
+        };
+        // No request may go on after the authority ended; past it there is nothing left to protect.
+        let budget = now.mono + self.store.config.timing.retry_timeout;
+        let until = match self.authority().until() {
+            Some(end) if end > now.mono => budget.min(end),
+            Some(_) | None => budget,
+        };
+        self.call_session(request, until, SessionCall::Renew { status }, out);
+    }
+
+    fn take_again(&mut self, now: Now, since: Mono, out: &mut Output) {
+        let until = self
+            .authority()
+            .until()
+            .map_or(since + REACQUIRE_BUDGET, |end| {
+                end.min(since + REACQUIRE_BUDGET)
+            });
+        if now.mono >= until {
+            return self.lose_key(None);
+        }
+        self.request_key(AcquireReason::KeyGone, until, out);
+    }
+
+    /// Asks for the leader key, guarded by the versions that the decision saw.
+    pub fn request_key(&mut self, why: AcquireReason, until: Mono, out: &mut Output) {
+        if self.tenure.call.is_some() {
+            return;
+        }
+        let guard = self.guard();
+        let request = DcsRequest::Acquire {
+            owner: self.settings.name.clone(),
+            ttl: self.ttl(),
+            guard,
+        };
+        let again = why == AcquireReason::KeyGone;
+        self.call_session(request, until, SessionCall::Acquire { why }, out);
+        if let (false, Some((op, _))) = (again, &self.tenure.call) {
+            self.tenure.key = Key::Acquiring { op: *op };
+        }
+    }
+
+    /// Gives the key up. Only `carry_out` calls this, after every backend is gone.
+    pub fn release_key(&mut self, now: Now, why: &ReleaseReason, out: &mut Output) {
+        if self.tenure.call.is_some() {
+            return;
+        }
+        let Some(term) = self.term() else { return };
+        let status = self.final_status(why);
+        let request = DcsRequest::Release {
+            owner: self.settings.name.clone(),
+            status,
+        };
+        let until = now.mono + self.store.config.timing.retry_timeout;
+        self.call_session(request, until, SessionCall::Release, out);
+        if let Some((op, _)) = &self.tenure.call {
+            self.tenure.key = Key::Releasing { op: *op, term };
+        }
+        self.tenure.released_at = Some(now.mono);
+    }
+
+    fn call_session(
+        &mut self,
+        request: DcsRequest,
+        until: Mono,
+        call: SessionCall,
+        out: &mut Output,
+    ) {
+        let op = self.ask_store(request, until, out);
+        self.tenure.call = Some((op, call));
+    }
+
+    /// The end of a request of this file's. `false`: it is not one.
+    pub fn session_answered(
+        &mut self,
+        now: Now,
+        op: OpId,
+        outcome: &DcsOutcome,
+        out: &mut Output,
+    ) -> bool {
+        if self
+            .tenure
+            .call
+            .as_ref()
+            .is_none_or(|(mine, _)| *mine != op)
+        {
+            return false;
+        }
+        let Some((_, call)) = self.tenure.call.take() else {
+            return false;
+        };
+        match call {
+            SessionCall::Keep => self.kept(now, outcome, out),
+            SessionCall::Resume => self.resumed(now, outcome),
+            SessionCall::Renew { status } => self.renewed(now, outcome, status, out),
+            SessionCall::Acquire { why } => self.acquired(now, &why, outcome, out),
+            SessionCall::Release => self.released(now, outcome, out),
+        }
+        true
+    }
+
+    fn kept(&mut self, now: Now, outcome: &DcsOutcome, out: &mut Output) {
+        self.tenure.due = now.mono + self.store.config.timing.loop_wait;
+        match outcome {
+            DcsOutcome::Ok(DcsReply::Session(session)) => self.tenure.session = Some(*session),
+            DcsOutcome::SessionGone => {
+                self.tenure.session = None;
+                self.tenure.due = now.mono + RETRY_PAUSE;
+            }
+            other => {
+                self.tenure.due = now.mono + Span::secs(1);
+                self.tell_store_failure("keeping the session alive", other, out);
+            }
+        }
+    }
+
+    fn resumed(&mut self, now: Now, outcome: &DcsOutcome) {
+        self.tenure.due = now.mono;
+        match outcome {
+            DcsOutcome::Ok(DcsReply::Session(session)) => {
+                self.tenure.session = Some(*session);
+                self.tenure.resumption = Resumption::Over;
+                // Whether the key is still mine, the first renewal proves; until then the deadline that the
+                // fencer held is what counts.
+                let named = self
+                    .store
+                    .leader()
+                    .filter(|k| k.owner == self.settings.name)
+                    .map(|k| k.term);
+                if let Some(term) = self.boot.fencer.map(|a| a.term).or(named) {
+                    self.tenure.key = Key::Held { term };
+                }
+            }
+            DcsOutcome::SessionGone => self.tenure.resumption = Resumption::Over,
+            DcsOutcome::Ok(_) | DcsOutcome::Conflict { .. } | DcsOutcome::Denied(_) => {
+                self.tenure.resumption = Resumption::Over;
+            }
+            // No verdict: the session may live. Try again for as long as it can.
+            DcsOutcome::NotSent(_) | DcsOutcome::Unknown(_) => {
+                self.tenure.resumption = Resumption::Untried
+            }
+        }
+    }
+
+    fn renewed(
+        &mut self,
+        now: Now,
+        outcome: &DcsOutcome,
+        status: Option<String>,
+        out: &mut Output,
+    ) {
+        self.tenure.due = now.mono + RETRY_PAUSE;
+        match outcome {
+            DcsOutcome::Ok(DcsReply::Renewed { session, owner, .. }) => match owner {
+                KeyOwner::Mine { term } => {
+                    self.tenure.session = Some(*session);
+                    self.tenure.key = Key::Held { term: *term };
+                    self.tenure.due = session.renewed_at + self.store.config.timing.loop_wait;
+                    self.tenure.last_failure = None;
+                    self.status_published(status);
+                }
+                KeyOwner::Other { name } => self.lose_key(Some(name.clone())),
+                KeyOwner::MyNameOtherSession { .. } => {
+                    self.lose_key(Some(self.settings.name.clone()))
+                }
+                KeyOwner::Absent => {
+                    self.tenure.session = Some(*session);
+                    self.key_vanished(now);
+                }
+            },
+            DcsOutcome::SessionGone => {
+                // The authority that the dead session gave goes on until its deadline, no longer.
+                self.key_vanished(now);
+            }
+            DcsOutcome::Conflict {
+                owner: KeyOwner::Other { name },
+            } => self.lose_key(Some(name.clone())),
+            DcsOutcome::Ok(_)
+            | DcsOutcome::Conflict { .. }
+            | DcsOutcome::Denied(_)
+            | DcsOutcome::NotSent(_)
+            | DcsOutcome::Unknown(_) => {
+                let why = reason_of(outcome);
+                if self.tenure.last_failure.as_ref() != Some(&why) {
+                    self.tenure.last_failure = Some(why.clone());
+                    let left = self
+                        .authority()
+                        .until()
+                        .map_or(Span::ZERO, |u| u.since(now.mono));
+                    out.notes.push(Note::KeyRenewalFailed {
+                        why,
+                        authority_left: left,
+                    });
+                }
+            }
+        }
+    }
+
+    fn acquired(&mut self, now: Now, why: &AcquireReason, outcome: &DcsOutcome, out: &mut Output) {
+        self.tenure.due = now.mono;
+        match outcome {
+            DcsOutcome::Ok(DcsReply::Acquired { session, term, .. }) => {
+                self.tenure.session = Some(*session);
+                self.tenure.key = Key::Held { term: *term };
+                self.tenure.lost_to = None;
+                self.tenure.may_adopt = false;
+                out.notes.push(Note::KeyAcquired { term: *term });
+            }
+            DcsOutcome::Conflict { owner } => {
+                let owner = match owner {
+                    KeyOwner::Other { name } => Some(name.clone()),
+                    KeyOwner::Mine { .. }
+                    | KeyOwner::MyNameOtherSession { .. }
+                    | KeyOwner::Absent => None,
+                };
+                self.lose_key(owner);
+                self.election.lost_race(now);
+            }
+            DcsOutcome::Unknown(_) if *why == AcquireReason::KeyGone => self.lose_key(None),
+            DcsOutcome::Unknown(_) => {
+                self.tenure.key = Key::InDoubt;
+                self.tenure.doubt_since = now.mono;
+            }
+            DcsOutcome::Ok(_)
+            | DcsOutcome::SessionGone
+            | DcsOutcome::Denied(_)
+            | DcsOutcome::NotSent(_) => {
+                self.lose_key(None);
+                self.election.lost_race(now);
+                self.tell_store_failure("acquiring the leader key", outcome, out);
+            }
+        }
+    }
+
+    fn released(&mut self, now: Now, outcome: &DcsOutcome, out: &mut Output) {
+        self.tenure.key = Key::NotHeld;
+        self.tenure.due = now.mono + self.store.config.timing.loop_wait;
+        match outcome {
+            DcsOutcome::Ok(_) => out.notes.push(Note::KeyReleased),
+            // Whatever became of it, the key is never acted on again.
+            other => self.tell_store_failure("releasing the leader key", other, out),
+        }
+    }
+
+    /// The store shows no leader key although I held it.
+    pub fn key_vanished(&mut self, now: Now) {
+        if let Key::Held { term } = self.tenure.key {
+            self.tenure.key = Key::Gone {
+                term,
+                since: now.mono,
+            };
+        }
+    }
+
+    pub fn lose_key(&mut self, to: Option<MemberName>) {
+        self.tenure.key = Key::NotHeld;
+        self.tenure.lost_to = to;
+    }
+
+    /// Compares what the watch shows of the leader key with what I believe.
+    pub fn check_key_against_store(&mut self, now: Now) {
+        let Key::Held { term } = self.tenure.key else {
+            return;
+        };
+        if self
+            .tenure
+            .call
+            .as_ref()
+            .is_some_and(|(_, call)| matches!(call, SessionCall::Release))
+        {
+            return;
+        }
+        // A reading older than my acquisition proves nothing.
+        if self.store.revision().0 <= term.0 {
+            return;
+        }
+        match self.store.leader().cloned() {
+            None => self.key_vanished(now),
+            Some(key) if key.owner != self.settings.name => self.lose_key(Some(key.owner)),
+            Some(_) => {}
+        }
+    }
+
+    fn ttl(&self) -> Span {
+        self.store.config.timing.ttl
+    }
+
+    /// Resolves a doubtful acquisition by what the quorum shows.
+    pub fn resolve_doubt(&mut self, now: Now) {
+        if self.tenure.key != Key::InDoubt {
+            return;
+        }
+        let mine = self.tenure.session.map(|s| s.lease);
+        match self.store.leader() {
+            Some(key) if key.owner == self.settings.name && Some(key.lease) == mine => {
+                self.tenure.key = Key::Held { term: key.term };
+                self.tenure.due = now.mono;
+                self.tenure.may_adopt = false;
+            }
+            Some(key) => {
+                let owner = key.owner.clone();
+                self.lose_key(Some(owner));
+            }
+            // The request may still arrive; a later acquisition of mine is guarded by the key's absence.
+            None => {
+                self.lose_key(None);
+                self.election.lost_race(now);
+            }
+        }
+    }
+}
+
+/// The words for an outcome that is not in our favour.
+pub fn reason_of(outcome: &DcsOutcome) -> String {
+    match outcome {
+        DcsOutcome::Ok(_) => "an answer of another kind".into(),
+        DcsOutcome::Conflict { .. } => "a precondition did not hold".into(),
+        DcsOutcome::SessionGone => "the session is gone".into(),
+        DcsOutcome::Denied(why) => format!("denied: {why}"),
+        DcsOutcome::NotSent(why) => format!("not sent: {why}"),
+        DcsOutcome::Unknown(why) => format!("no verdict: {why}"),
+    }
+}
