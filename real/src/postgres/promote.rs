@@ -18,7 +18,12 @@ pub async fn promote(work: &Work, mark: PromotionMark, timeout: Span) -> Outcome
     let deadline = Deadline::after(timeout);
     let context = &work.context;
     context.refuse_unfinished()?;
-    let session = Session::open(local(work.settings(), Kind::Sql), deadline).await;
+    let opened = Session::open(local(work.settings(), Kind::Sql), deadline);
+    let session = tokio::select! {
+        biased;
+        () = work.cancel.wait() => return Err(Trouble::Cancelled),
+        session = opened => session,
+    };
     let mut session = session.map_err(|e| Trouble::failed(format!("cannot promote: {e}")))?;
     if !in_recovery(&session)
         .await
