@@ -213,6 +213,18 @@ fn a_fast_stop_ends_cleanly_with_nobody_left_and_tells_the_exit() {
         "a_fast_stop_ends_cleanly_with_nobody_left_and_tells_the_exit",
         |room| async move {
             let mut a = room.primary("a").await;
+            // With a log collector, which ends by itself after its postmaster, last lines written.
+            a.done(stop(StopMode::Fast, 20_000, 30_000)).await;
+            let mut parameters = a.parameters();
+            parameters.insert("logging_collector".into(), "on".into());
+            parameters.insert("log_filename".into(), "all.log".into());
+            a.done(Operation::Start {
+                role: StartAs::Primary,
+                parameters,
+                timeout: Span::secs(60),
+            })
+            .await;
+            a.exited.clear();
             let pid = a.probe().await.processes.postmaster.unwrap();
             let _client = commit_for_ever(&a).await;
             let fast = Operation::Stop {
@@ -234,6 +246,8 @@ fn a_fast_stop_ends_cleanly_with_nobody_left_and_tells_the_exit() {
                 a.exited.push(pid);
             }
             assert_eq!(a.exited, [pid]);
+            let log = std::fs::read_to_string(a.settings.data_dir.join("log/all.log")).unwrap();
+            assert!(log.contains("database system is shut down"), "{log}");
             // One that is down already is stopped.
             a.done(stop(StopMode::Fast, 1_000, 2_000)).await;
         },

@@ -25,14 +25,7 @@ pub async fn recover(work: &Work) -> Outcome<Ended> {
         "--config_file={}",
         settings.config_file().display()
     ));
-    command.args([
-        "-c",
-        "archive_mode=on",
-        "-c",
-        "archive_command=false",
-        "-c",
-        "hot_standby=on",
-    ]);
+    command.args(["-c", "archive_mode=on", "-c", "archive_command=false"]);
     command.arg(&settings.database);
     work.progress("crash recovery in single-user mode");
     // Its standard input is at its end: it recovers, writes the shutdown checkpoint and exits.

@@ -47,6 +47,8 @@ fn move_aside(work: &Work) -> Outcome {
     if is_empty(dir)? {
         return Ok(());
     }
+    // Where data_dir is a link, what it leads to is moved, and the link stays.
+    let dir = &fs::canonicalize(dir).map_err(|e| Trouble::file("resolve", dir, &e))?;
     let older = aside_copies(dir)?;
     let stamp = jiff::Timestamp::now()
         .strftime("%Y%m%dT%H%M%S%3f")

@@ -78,12 +78,16 @@ pub enum AsideCopies {
 }
 
 impl PgSettings {
+    /// The path of a PostgreSQL program: absolute whenever it can be found.
     pub fn program(&self, name: &str) -> PathBuf {
-        if self.bin_dir.as_os_str().is_empty() {
-            PathBuf::from(name)
-        } else {
-            self.bin_dir.join(name)
+        if !self.bin_dir.as_os_str().is_empty() {
+            return self.bin_dir.join(name);
         }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path)
+            .map(|dir| dir.join(name))
+            .find(|p| p.is_file());
+        found.unwrap_or_else(|| PathBuf::from(name))
     }
 
     /// The host at which a local client finds the server.

@@ -18,6 +18,10 @@ use tanist_core::time::{Mono, Span};
 const POLL_MIN: Duration = Duration::from_millis(2);
 const POLL_MAX: Duration = Duration::from_millis(25);
 
+/// After an orderly end of the postmaster, its log collector ends by itself, once it has written the last
+/// lines. Others that outlive a postmaster are ended before they can do much.
+const ORPHANS_MAY_END: Span = Span::millis(100);
+
 /// How hard the instance has been asked so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Pressure {
@@ -30,7 +34,9 @@ enum Pressure {
 pub async fn stop(work: &Work, plan: StopPlan, checkpoint_first: bool) -> Outcome<Ended> {
     let begun = clock::mono();
     if checkpoint_first && work.context.scan()?.postmaster.is_some() {
-        let limit = Deadline::at(begun + plan.immediate_after.min(plan.kill_after));
+        // Half of the orderly time at most: the fast stop needs the rest.
+        let orderly = plan.immediate_after.min(plan.kill_after);
+        let limit = Deadline::at(begun + orderly.divided_by(2));
         work.progress("checkpoint before stop");
         // Only to make the shutdown's own checkpoint short: without it the stop is slower, not wrong.
         let _ = checkpoint(work, limit).await;
@@ -38,6 +44,7 @@ pub async fn stop(work: &Work, plan: StopPlan, checkpoint_first: bool) -> Outcom
     let mut applied = Pressure::None;
     let mut pause = POLL_MIN;
     let mut told_at = begun;
+    let mut seen_alive_at = None;
     // Without a bound: it must not end while one process may still commit, and a process that the
     // kernel holds in a disk wait ends when the kernel lets it.
     loop {
@@ -45,7 +52,12 @@ pub async fn stop(work: &Work, plan: StopPlan, checkpoint_first: bool) -> Outcom
         if found.none_left() {
             return Ok(Ended::Done);
         }
-        let wanted = pressure(&plan, clock::mono().since(begun), &found);
+        let now = clock::mono();
+        if found.postmaster.is_some() {
+            seen_alive_at = Some(now);
+        }
+        let orphaned = Orphaned::judge(seen_alive_at, now);
+        let wanted = pressure(&plan, now.since(begun), orphaned).max(applied);
         if wanted > applied || wanted == Pressure::Kill {
             apply(&found, wanted)?;
             if wanted > applied {
@@ -76,11 +88,34 @@ pub async fn checkpoint(work: &Work, deadline: Deadline) -> Outcome<Ended> {
     Ok(Ended::Done)
 }
 
-/// How hard it must be asked by now. Backends without a postmaster are killed at once: nobody tells them
-/// to end, they go on committing, and they hold the shared memory that the next start needs.
-fn pressure(plan: &StopPlan, after: Span, found: &Found) -> Pressure {
-    if found.postmaster.is_none() || after >= plan.kill_after {
-        return Pressure::Kill;
+/// How the backends stand to their postmaster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Orphaned {
+    No,
+    /// It ended a moment ago, during this stop.
+    JustNow,
+    Yes,
+}
+
+impl Orphaned {
+    fn judge(postmaster_seen_at: Option<Mono>, now: Mono) -> Orphaned {
+        match postmaster_seen_at {
+            None => Orphaned::Yes,
+            Some(at) if at == now => Orphaned::No,
+            Some(at) if now.since(at) < ORPHANS_MAY_END => Orphaned::JustNow,
+            Some(_) => Orphaned::Yes,
+        }
+    }
+}
+
+/// How hard it must be asked by now. Backends that were found without a postmaster are killed at once:
+/// nobody tells them to end, they go on committing, and they hold the shared memory that the next start needs.
+fn pressure(plan: &StopPlan, after: Span, orphaned: Orphaned) -> Pressure {
+    match orphaned {
+        Orphaned::Yes => return Pressure::Kill,
+        Orphaned::No | Orphaned::JustNow if after >= plan.kill_after => return Pressure::Kill,
+        Orphaned::JustNow => return Pressure::None,
+        Orphaned::No => {}
     }
     match plan.first {
         StopMode::Fast if after < plan.immediate_after => Pressure::Fast,
@@ -147,12 +182,6 @@ mod tests {
             immediate_after: Span::secs(5),
             kill_after: Span::secs(9),
         };
-        let found = |alive| Found {
-            postmaster: alive,
-            backends: Vec::new(),
-        };
-        let alive = process::find(std::process::id());
-        assert!(alive.is_some());
         for (first, after, wanted) in [
             (StopMode::Fast, 0, Pressure::Fast),
             (StopMode::Fast, 5, Pressure::Immediate),
@@ -160,14 +189,20 @@ mod tests {
             (StopMode::Immediate, 0, Pressure::Immediate),
             (StopMode::Immediate, 9, Pressure::Kill),
         ] {
-            assert_eq!(
-                pressure(&plan(first), Span::secs(after), &found(alive)),
-                wanted
-            );
-            assert_eq!(
-                pressure(&plan(first), Span::secs(after), &found(None)),
-                Pressure::Kill
-            );
+            let after = Span::secs(after);
+            assert_eq!(pressure(&plan(first), after, Orphaned::No), wanted);
+            assert_eq!(pressure(&plan(first), after, Orphaned::Yes), Pressure::Kill);
         }
+        let now = Mono(10_000_000);
+        assert_eq!(Orphaned::judge(None, now), Orphaned::Yes);
+        assert_eq!(Orphaned::judge(Some(now), now), Orphaned::No);
+        assert_eq!(
+            Orphaned::judge(Some(now), now + Span::millis(40)),
+            Orphaned::JustNow
+        );
+        assert_eq!(
+            Orphaned::judge(Some(now), now + Span::millis(100)),
+            Orphaned::Yes
+        );
     }
 }

@@ -169,7 +169,7 @@ fn watch_for_passwords(ended: &AtomicBool) -> Vec<String> {
                 }
             }
         }
-        std::thread::sleep(Duration::from_millis(3));
+        std::thread::sleep(Duration::from_millis(10));
     }
     seen
 }
@@ -421,7 +421,7 @@ impl Member {
     pub async fn client(&self) -> tokio_postgres::Client {
         let mut config = tokio_postgres::Config::new();
         config
-            .host_path(&self.settings.dir_of_socket())
+            .host_path(self.settings.unix_socket_dir.as_ref().unwrap())
             .port(self.settings.port)
             .dbname("postgres");
         config
@@ -438,16 +438,6 @@ impl Member {
 
     pub fn instance(&self) -> Instance {
         Instance::new(&self.settings.data_dir)
-    }
-}
-
-trait SocketDir {
-    fn dir_of_socket(&self) -> PathBuf;
-}
-
-impl SocketDir for PgSettings {
-    fn dir_of_socket(&self) -> PathBuf {
-        self.unix_socket_dir.clone().unwrap()
     }
 }
 
