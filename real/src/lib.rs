@@ -1,6 +1,7 @@
 //! # The production agent
 //!
 //! (architecture page)
+pub mod agent;
 pub mod clock;
 pub mod dcs;
 pub mod fencer;

@@ -1,18 +1,8 @@
 //! How to reach the store: `etcd3:`. Knows nothing of connections; other stores are refused by name.
 
 use super::section::{HostPort, Section, Unknown};
-use crate::secret::Secret;
+use crate::dcs::{Endpoint, EtcdSettings};
 use std::path::PathBuf;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Etcd3 {
-    /// Never empty; `http(s)://HOST:PORT`, in the order they were given.
-    pub endpoints: Vec<String>,
-    pub user: Option<(String, Secret)>,
-    pub cacert: Option<PathBuf>,
-    /// Client certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
 
 const OTHER_STORES: &[&str] = &[
     "consul",
@@ -23,7 +13,7 @@ const OTHER_STORES: &[&str] = &[
     "zookeeper",
 ];
 
-pub fn read(root: &Section<'_>) -> Option<Etcd3> {
+pub fn read(root: &Section<'_>) -> Option<EtcdSettings> {
     for store in OTHER_STORES {
         root.not_built(
             store,
@@ -35,7 +25,7 @@ pub fn read(root: &Section<'_>) -> Option<Etcd3> {
         return None;
     };
     for key in ["srv", "srv_suffix", "proxy", "use_proxies"] {
-        section.not_built(key, "it reaches exactly the endpoints listed in `hosts`");
+        section.not_built(key, "list the members in `hosts`");
     }
     let protocol = section.text("protocol").unwrap_or_else(|| "http".into());
     if !matches!(protocol.as_str(), "http" | "https") {
@@ -72,7 +62,7 @@ pub fn read(root: &Section<'_>) -> Option<Etcd3> {
         }
     };
     section.finish(Unknown::Refuse);
-    Some(Etcd3 {
+    Some(EtcdSettings {
         endpoints,
         user,
         cacert,
@@ -81,7 +71,7 @@ pub fn read(root: &Section<'_>) -> Option<Etcd3> {
 }
 
 /// `url` before `hosts` before `host`, as Patroni looks for them.
-fn read_endpoints(section: &Section<'_>, protocol: &str) -> Vec<String> {
+fn read_endpoints(section: &Section<'_>, protocol: &str) -> Vec<Endpoint> {
     let port = section.integer("port", 1..=65_535).unwrap_or(2379) as u16;
     let (url, hosts, host) = (
         section.text("url"),
@@ -89,7 +79,7 @@ fn read_endpoints(section: &Section<'_>, protocol: &str) -> Vec<String> {
         section.text("host"),
     );
     if let Some(url) = url {
-        return endpoint_of_url(&url).map_or_else(
+        return Endpoint::parse(&url).map_or_else(
             || {
                 section.wrong(
                     "url",
@@ -112,9 +102,10 @@ fn read_endpoints(section: &Section<'_>, protocol: &str) -> Vec<String> {
     let mut endpoints = Vec::new();
     for word in &words {
         let endpoint = if word.contains("://") {
-            endpoint_of_url(word)
+            Endpoint::parse(word)
         } else {
-            HostPort::parse(word, Some(port)).map(|hp| format!("{protocol}://{}", hp.for_url()))
+            HostPort::parse(word, Some(port))
+                .and_then(|hp| Endpoint::parse(&format!("{protocol}://{}", hp.for_url())))
         };
         match endpoint {
             Some(endpoint) => endpoints.push(endpoint),
@@ -133,15 +124,4 @@ fn read_endpoints(section: &Section<'_>, protocol: &str) -> Vec<String> {
         );
     }
     endpoints
-}
-
-/// A URL with a user in it is refused: credentials have settings of their own, and URLs are shown.
-fn endpoint_of_url(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    if !matches!(scheme, "http" | "https") || authority.contains('@') {
-        return None;
-    }
-    let address = HostPort::parse(authority, Some(2379))?;
-    Some(format!("{scheme}://{}", address.for_url()))
 }

@@ -2,7 +2,7 @@
 //! What the core receives (`settings`) holds no secret.
 
 use super::bootstrap::{self, Bootstrap};
-use super::etcd3::{self, Etcd3};
+use super::etcd3;
 use super::log::{self, Log};
 use super::node::{Body, Node};
 use super::postgresql::{self, Postgres};
@@ -10,6 +10,7 @@ use super::problem::{Findings, Problem};
 use super::restapi::{self, Ctl, Rest};
 use super::section::{Section, Unknown};
 use super::tanist::{self, Own};
+use crate::dcs::EtcdSettings;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use tanist_core::name::MemberName;
@@ -18,7 +19,7 @@ use tanist_core::settings::Settings;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Local {
     pub settings: Settings,
-    pub store: Etcd3,
+    pub store: EtcdSettings,
     pub postgres: Postgres,
     pub bootstrap: Bootstrap,
     pub rest: Rest,
