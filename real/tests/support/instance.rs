@@ -1,7 +1,10 @@
 //! A PostgreSQL-like process tree for tests of the fencer, a fencer of its own, and a plain line to it.
 //! The processes are a shell under the name `postgres`, in the data directory: what the fencer goes by.
 
-use rustix::process::{Pid, Signal, kill_process};
+// Each test file uses its own part of this.
+#![allow(dead_code)]
+
+use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,8 +13,10 @@ use std::time::{Duration, Instant};
 use tanist::clock;
 use tanist::fencer::process_table::{Instance, ProcessId, identify};
 use tanist::fencer::protocol::{
-    Answer, Command, Event, FromFencer, Request, Role, Status, VERSION, from_line, to_line,
+    Answer, Command, Event, FromFencer, PostmasterExit, Request, Role, Status, VERSION, from_line,
+    to_line,
 };
+use tanist::fencer::replacement::FencerSettings;
 use tanist_core::dcs::LeaseId;
 use tanist_core::fencer::{DisarmReason, FencerRequest};
 use tanist_core::name::Term;
@@ -85,6 +90,16 @@ impl Room {
         let grown = self.eventually(|| self.left() >= 4);
         assert!(grown, "the dummy has {} processes", self.left());
         child
+    }
+
+    pub fn settings(&self) -> FencerSettings {
+        FencerSettings {
+            program: FENCER.into(),
+            data_dir: self.data_dir(),
+            state_dir: self.state_dir(),
+            kill_after: Span::millis(300),
+            server_program: "postgres".into(),
+        }
     }
 
     fn instance(&self) -> Instance {
@@ -252,6 +267,15 @@ impl Wire {
         }
     }
 
+    pub fn look_for_exit(&mut self) -> PostmasterExit {
+        loop {
+            match self.look().last_exit {
+                Some(exit) => return exit,
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
     pub fn processes(&mut self) -> usize {
         match self.ask(Command::Processes) {
             Answer::Processes(processes) => processes.len(),
@@ -272,9 +296,4 @@ pub fn soon(millis: u64) -> Mono {
 
 pub fn signal(id: ProcessId, signal: Signal) {
     tanist::fencer::pidfd::signal(id, signal).ok();
-}
-
-pub fn signal_number(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
 }
