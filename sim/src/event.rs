@@ -6,6 +6,7 @@ use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use tanist_core::lsn::Lsn;
 use tanist_core::name::MemberName;
+use tanist_core::operator::Answer;
 use tanist_core::time::Span;
 use tanist_core::timeline::TimelineId;
 
@@ -91,7 +92,7 @@ pub enum What {
     /// An operator's request ended.
     Answered {
         member: MemberName,
-        answer: String,
+        answer: Answer,
     },
     Mark(String),
     Broken {

@@ -231,7 +231,7 @@ pub fn bytes(text: &str) -> Option<u64> {
 /// The shortest text that `bytes` reads back to the same size.
 pub fn show_bytes(size: u64) -> String {
     for (unit, name) in [(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")] {
-        if size > 0 && size % unit == 0 {
+        if size > 0 && size.is_multiple_of(unit) {
             return format!("{}{name}", size / unit);
         }
     }

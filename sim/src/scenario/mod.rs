@@ -3,8 +3,10 @@
 pub mod acts;
 pub mod claims;
 pub mod fact;
+pub mod judge;
 pub mod lex;
 pub mod line;
 pub mod options;
 pub mod parse;
 pub mod print;
+pub mod run;

@@ -1,0 +1,68 @@
+//! Draws what the cluster of a run looks like. Mostly what people run, sometimes what they should not.
+
+use crate::shape::{ClientShape, ClusterShape, RewindPolicy};
+use crate::streams::Stream;
+use tanist_core::time::Span;
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+pub fn draw(draw: &mut Stream) -> ClusterShape {
+    let size = *draw.pick(&[2, 3, 3, 3, 3, 3, 4, 5]).unwrap_or(&3);
+    let mut shape = ClusterShape::of(&NAMES[..size]);
+    shape.store_servers = *draw.pick(&[1, 3, 3, 3, 5]).unwrap_or(&3);
+    let timings = [
+        (30, 10, 10),
+        (30, 10, 10),
+        (30, 10, 10),
+        (20, 5, 5),
+        (20, 2, 3),
+        (60, 10, 20),
+    ];
+    let (ttl, loop_wait, retry) = *draw.pick(&timings).unwrap_or(&(30, 10, 10));
+    shape.ttl = Span::secs(ttl);
+    shape.loop_wait = Span::secs(loop_wait);
+    shape.retry_timeout = Span::secs(retry);
+    shape.maximum_lag_on_failover = *draw
+        .pick(&[1 << 20, 1 << 20, 0, 1 << 30])
+        .unwrap_or(&(1 << 20));
+    shape.primary_start_timeout = *draw
+        .pick(&[Span::secs(300), Span::secs(300), Span::secs(30), Span::ZERO])
+        .unwrap_or(&Span::secs(300));
+    shape.rewind = RewindPolicy {
+        use_pg_rewind: draw.chance(850),
+        wal_log_hints: draw.chance(850),
+        remove_data_directory_on_rewind_failure: draw.chance(600),
+        remove_data_directory_on_diverged_timelines: draw.chance(700),
+    };
+    shape.clients = ClientShape {
+        roaming_every: *draw
+            .pick(&[Span::millis(200), Span::secs(1), Span::secs(5)])
+            .unwrap_or(&Span::secs(1)),
+        stubborn_every: *draw
+            .pick(&[Span::millis(500), Span::secs(2), Span::ZERO])
+            .unwrap_or(&Span::secs(2)),
+        server_loop_every: *draw
+            .pick(&[Span::ZERO, Span::ZERO, Span::millis(200)])
+            .unwrap_or(&Span::ZERO),
+    };
+    members(draw, &mut shape);
+    shape
+}
+
+/// At most one member has a tag, so that somebody eligible is always there.
+fn members(draw: &mut Stream, shape: &mut ClusterShape) {
+    let tagged = draw.below(shape.members.len() as u64) as usize;
+    let (nofailover, priority) = (draw.chance(120), draw.chance(120));
+    let several = shape.members.len() > 2;
+    for (at, member) in shape.members.iter_mut().enumerate() {
+        member.nofailover = nofailover && several && at == tagged;
+        member.failover_priority = (priority && at == tagged).then_some(5);
+        if draw.chance(100) {
+            member.supervisor = Some(whole_millis(draw.span(Span::millis(100), Span::secs(40))));
+        }
+    }
+}
+
+fn whole_millis(span: Span) -> Span {
+    Span::millis(span.as_millis())
+}

@@ -1,0 +1,197 @@
+//! The faults that the swarm draws from, each with what undoes it. One line a fault in `FAULTS`.
+
+use crate::act::{
+    Act, AgentAct, End, FencerAct, HostAct, Lane, Link, OperatorAct, PostgresAct, Shift, StoreAct,
+    Switch, Trouble, Way, Who, WireAct,
+};
+use crate::shape::ClusterShape;
+use crate::streams::Stream;
+use tanist_core::time::Span;
+
+/// An act and what undoes it later; `None`: nothing needs to.
+pub type Drawn = (Act, Option<Act>);
+
+pub struct Fault {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub draw: fn(&mut Stream, &ClusterShape) -> Drawn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Within what the promises are made for.
+    Ordinary,
+    /// One of A1 to A6 no longer holds; the invariants that need it stand aside and say so.
+    BreaksAnAssumption,
+    /// Liveness can no longer be demanded.
+    LosesTheOnlyCopy,
+}
+
+macro_rules! faults {
+    ($($name:literal $kind:ident $draw:expr;)*) => {
+        pub const FAULTS: &[Fault] = &[$(Fault { name: $name, kind: Kind::$kind, draw: $draw },)*];
+    };
+}
+
+faults! {
+    "agent-killed" Ordinary |d, _| (agent(who(d), AgentAct::Kill), None);
+    "agent-stopped" Ordinary |d, c| { let w = member(d, c); (agent(w.clone(), AgentAct::Stop), Some(agent(w, AgentAct::Start))) };
+    "agent-frozen" Ordinary |d, c| { let w = member(d, c); (agent(w.clone(), AgentAct::Freeze), Some(agent(w, AgentAct::Thaw))) };
+    "leader-agent-frozen" Ordinary |d, _| (agent(Who::Leader, AgentAct::FreezeFor(length(d, 1, 90))), None);
+    "watch-lost" Ordinary |d, _| (agent(who(d), AgentAct::LoseWatch), None);
+    "watch-silenced" Ordinary |d, _| (agent(who(d), AgentAct::SilenceWatch), None);
+    "fencer-killed" Ordinary |d, _| (Act::Fencer { who: who(d), act: FencerAct::Kill }, None);
+    "fencer-frozen" BreaksAnAssumption |d, c| { let w = member(d, c); (Act::Fencer { who: w.clone(), act: FencerAct::Freeze }, Some(Act::Fencer { who: w, act: FencerAct::Thaw })) };
+    "postmaster-killed" Ordinary |d, _| (postgres(who(d), PostgresAct::KillPostmaster), None);
+    "postmaster-frozen" Ordinary |d, c| { let w = member(d, c); (postgres(w.clone(), PostgresAct::FreezePostmaster), Some(postgres(w, PostgresAct::ThawPostmaster))) };
+    "backend-stuck" Ordinary |d, c| { let w = member(d, c); (postgres(w.clone(), PostgresAct::FreezeBackend), Some(postgres(w, PostgresAct::ThawBackends))) };
+    "backend-crashed" Ordinary |d, _| (postgres(who(d), PostgresAct::CrashBackend), None);
+    "postgres-killed" Ordinary |d, _| (postgres(who(d), PostgresAct::KillAll), None);
+    "commit-loop" Ordinary |d, _| (postgres(Who::Leader, PostgresAct::BeginServerLoop { every: Span::millis(d.between(20, 500)) }), None);
+    "replay-paused" Ordinary |d, c| { let w = member(d, c); (postgres(w.clone(), PostgresAct::PauseReplay), Some(postgres(w, PostgresAct::ResumeReplay))) };
+    "checkpoint" Ordinary |d, _| (postgres(who(d), PostgresAct::Checkpoint), None);
+    "host-crash" Ordinary |d, c| { let w = member(d, c); (host(w.clone(), HostAct::Crash), Some(host(w, HostAct::Boot))) };
+    "host-suspended" BreaksAnAssumption |d, _| (host(who(d), HostAct::SuspendFor(length(d, 1, 120))), None);
+    "clock-drift" Ordinary |d, c| { let ppm = within(d, c.clock_drift_ppm / 2); (host(member(d, c), HostAct::ClockRate { ppm }), None) };
+    "clock-runs-away" BreaksAnAssumption |d, c| { let ppm = within(d, 200_000); (host(member(d, c), HostAct::ClockRate { ppm }), None) };
+    "wall-clock-steps" Ordinary |d, c| { let by = length(d, 1, 4_000); let by = if d.chance(500) { Shift::Forward(by) } else { Shift::Back(by) }; (host(member(d, c), HostAct::StepWall { by }), None) };
+    "disk-full" Ordinary |d, c| { let w = member(d, c); (host(w.clone(), HostAct::FillDisk), Some(host(w, HostAct::FreeDisk))) };
+    "flush-lies" LosesTheOnlyCopy |d, c| (host(member(d, c), HostAct::LieAboutFlush), None);
+    "data-lost" LosesTheOnlyCopy |d, c| (host(member(d, c), HostAct::LoseData), None);
+    "promote-fails" Ordinary |d, c| (trouble(member(d, c), Trouble::PromoteFails), None);
+    "promote-dies" Ordinary |d, c| (trouble(member(d, c), Trouble::PromoteDiesHalfWay), None);
+    "promote-slow" Ordinary |d, c| { let t = Trouble::PromoteTakes(length(d, 1, 60)); (trouble(member(d, c), t), None) };
+    "rewind-fails" Ordinary |d, c| (trouble(member(d, c), Trouble::RewindFails), None);
+    "rewind-dies" Ordinary |d, c| (trouble(member(d, c), Trouble::RewindDiesHalfWay), None);
+    "start-fails" Ordinary |d, c| (trouble(member(d, c), Trouble::StartFails), None);
+    "start-hangs" Ordinary |d, c| (trouble(member(d, c), Trouble::StartHangs), None);
+    "start-slow" Ordinary |d, c| { let t = Trouble::StartTakes(length(d, 1, 120)); (trouble(member(d, c), t), None) };
+    "stop-hangs" Ordinary |d, c| (trouble(member(d, c), Trouble::StopHangs), None);
+    "stop-slow" Ordinary |d, c| { let t = Trouble::StopTakes(length(d, 1, 40)); (trouble(member(d, c), t), None) };
+    "clone-breaks" Ordinary |d, c| (trouble(member(d, c), Trouble::CloneCut), None);
+    "initdb-fails" Ordinary |d, c| (trouble(member(d, c), Trouble::InitdbFails), None);
+    "checkpoint-slow" Ordinary |d, c| { let t = Trouble::CheckpointTakes(length(d, 1, 90)); (trouble(member(d, c), t), None) };
+    "cut-from-store" Ordinary |d, c| cut(End::Member(member(d, c)), End::Store, None, d);
+    "leader-cut-from-store" Ordinary |d, _| { let (act, _) = cut(End::Member(Who::Leader), End::Store, None, d); (act, Some(Act::HealWire)) };
+    "cut-from-store-server" Ordinary |d, c| { let n = server(d, c); cut(End::Member(member(d, c)), End::StoreServer(n), None, d) };
+    "cut-between-members" Ordinary |d, c| { let (m, n) = (member(d, c), member(d, c)); cut(End::Member(m), End::Member(n), None, d) };
+    "data-lane-cut" Ordinary |d, c| { let (m, n) = (member(d, c), member(d, c)); cut(End::Member(m), End::Member(n), Some(Lane::Data), d) };
+    "api-lane-cut" Ordinary |d, c| { let (m, n) = (member(d, c), member(d, c)); cut(End::Member(m), End::Member(n), Some(Lane::Api), d) };
+    "cut-from-clients" Ordinary |d, c| cut(End::Member(member(d, c)), End::Clients, None, d);
+    "all-alone" Ordinary |d, c| { let m = member(d, c); (wire(End::Member(m), End::Member(Who::All), Way::Both, None, WireAct::Cut), Some(Act::HealWire)) };
+    "slow-wire" Ordinary |d, c| slow_wire(d, c);
+    "lossy-wire" Ordinary |d, c| { let m = member(d, c); let act = WireAct::Lose { per_mille: d.between(1, 400) as u32 }; between_member_and_store(m, act) };
+    "stragglers" Ordinary |d, c| { let m = member(d, c); let act = WireAct::Straggle { per_mille: d.between(1, 300) as u32, upto: length(d, 1, 60) }; between_member_and_store(m, act) };
+    "store-stopped" Ordinary |_, _| (Act::Store(StoreAct::StopAll), Some(Act::Store(StoreAct::StartAll)));
+    "store-hangs" Ordinary |_, _| (Act::Store(StoreAct::HangAll), Some(Act::Store(StoreAct::StartAll)));
+    "store-server-stopped" Ordinary |d, c| { let n = server(d, c); (Act::Store(StoreAct::StopServer(n)), Some(Act::Store(StoreAct::StartServer(n)))) };
+    "store-server-hangs" Ordinary |d, c| { let n = server(d, c); (Act::Store(StoreAct::HangServer(n)), Some(Act::Store(StoreAct::StartServer(n)))) };
+    "store-server-isolated" Ordinary |d, c| { let n = server(d, c); (Act::Store(StoreAct::IsolateServer(n)), Some(Act::Store(StoreAct::RejoinServer(n)))) };
+    "store-election" Ordinary |_, _| (Act::Store(StoreAct::Elect), None);
+    "store-quorum-lost" Ordinary |_, _| (Act::Store(StoreAct::LoseQuorum), Some(Act::Store(StoreAct::RegainQuorum)));
+    "store-slow" Ordinary |d, _| (Act::Store(StoreAct::Slow(Span::millis(d.between(10, 6_000)))), Some(Act::Store(StoreAct::Slow(Span::ZERO))));
+    "store-denies-writes" Ordinary |_, _| (Act::Store(StoreAct::DenyWrites), Some(Act::Store(StoreAct::AllowWrites)));
+    "store-compacted" Ordinary |_, _| (Act::Store(StoreAct::Compact), None);
+    "store-clock-drift" Ordinary |d, c| { let ppm = within(d, c.clock_drift_ppm / 2); (Act::Store(StoreAct::ClockRate { ppm }), None) };
+    "store-revokes-late" BreaksAnAssumption |_, _| (Act::Store(StoreAct::OldLeaderRevokes(Switch::On)), Some(Act::Store(StoreAct::OldLeaderRevokes(Switch::Off))));
+    "leader-key-deleted" BreaksAnAssumption |_, _| (Act::Store(StoreAct::DeleteKey("leader".into())), None);
+    "store-wiped" BreaksAnAssumption |_, _| (Act::Store(StoreAct::Wipe), None);
+    "store-rolled-back" BreaksAnAssumption |_, _| (Act::Store(StoreAct::TakeSnapshot), Some(Act::Store(StoreAct::RollBack)));
+    "switchover" Ordinary |d, c| { let candidate = d.chance(500).then(|| member(d, c)); (operator(OperatorAct::Switchover { ask: who(d), leader: None, candidate, after: None }), None) };
+    "switchover-later" Ordinary |d, _| (operator(OperatorAct::Switchover { ask: Who::Leader, leader: None, candidate: None, after: Some(length(d, 5, 60)) }), Some(operator(OperatorAct::CancelSwitchover { ask: Who::Leader })));
+    "failover-by-hand" Ordinary |d, c| (operator(OperatorAct::Failover { ask: Who::Any, candidate: member(d, c) }), None);
+    "restart" Ordinary |d, c| (operator(OperatorAct::Restart { who: member(d, c) }), None);
+    "reinit" Ordinary |d, c| (operator(OperatorAct::Reinitialize { who: member(d, c), force: d.chance(300) }), None);
+    "pause" Ordinary |_, _| (operator(OperatorAct::Pause), Some(operator(OperatorAct::Resume)));
+    "ttl-changed" Ordinary |d, _| { let ttl = *d.pick(&[20, 30, 60]).unwrap_or(&30); (operator(OperatorAct::PatchConfig { patch: format!("{{\"ttl\": {ttl}}}") }), None) };
+}
+
+fn who(draw: &mut Stream) -> Who {
+    draw.pick(&[Who::Leader, Who::Leader, Who::Standby, Who::Any])
+        .cloned()
+        .unwrap_or(Who::Any)
+}
+
+/// A member by name, so that the same one can be repaired later.
+fn member(draw: &mut Stream, cluster: &ClusterShape) -> Who {
+    let found = draw.pick(&cluster.members);
+    found.map_or(Who::Any, |member| Who::Member(member.name.clone()))
+}
+
+fn server(draw: &mut Stream, cluster: &ClusterShape) -> u8 {
+    draw.below(u64::from(cluster.store_servers)) as u8
+}
+
+fn length(draw: &mut Stream, low: u64, high: u64) -> Span {
+    Span::millis(draw.span(Span::secs(low), Span::secs(high)).as_millis())
+}
+
+fn within(draw: &mut Stream, ppm: u32) -> i32 {
+    let both_ways = draw.below(2 * u64::from(ppm) + 1) as i64 - i64::from(ppm);
+    i32::try_from(both_ways).unwrap_or(0)
+}
+
+fn agent(who: Who, act: AgentAct) -> Act {
+    Act::Agent { who, act }
+}
+
+fn postgres(who: Who, act: PostgresAct) -> Act {
+    Act::Postgres { who, act }
+}
+
+fn host(who: Who, act: HostAct) -> Act {
+    Act::Host { who, act }
+}
+
+fn trouble(who: Who, trouble: Trouble) -> Act {
+    Act::Trouble { who, trouble }
+}
+
+fn operator(act: OperatorAct) -> Act {
+    Act::Operator(act)
+}
+
+fn wire(from: End, to: End, way: Way, lane: Option<Lane>, act: WireAct) -> Act {
+    let link = Link {
+        from,
+        to,
+        way,
+        lane,
+    };
+    Act::Wire { link, act }
+}
+
+fn cut(from: End, to: End, lane: Option<Lane>, draw: &mut Stream) -> Drawn {
+    let way = if draw.chance(300) {
+        Way::OneWay
+    } else {
+        Way::Both
+    };
+    let act = if draw.chance(200) {
+        WireAct::Refuse
+    } else {
+        WireAct::Cut
+    };
+    let healed = wire(from.clone(), to.clone(), Way::Both, lane, WireAct::Heal);
+    (wire(from, to, way, lane, act), Some(healed))
+}
+
+fn between_member_and_store(who: Who, act: WireAct) -> Drawn {
+    let at = |act| wire(End::Member(who.clone()), End::Store, Way::Both, None, act);
+    (at(act), Some(at(WireAct::Heal)))
+}
+
+fn slow_wire(draw: &mut Stream, cluster: &ClusterShape) -> Drawn {
+    let from = End::Member(member(draw, cluster));
+    let to = if draw.chance(500) {
+        End::Store
+    } else {
+        End::Member(member(draw, cluster))
+    };
+    let act = WireAct::Delay {
+        by: Span::millis(draw.between(5, 4_000)),
+        jitter: Span::millis(draw.between(0, 2_000)),
+    };
+    let healed = wire(from.clone(), to.clone(), Way::Both, None, WireAct::Heal);
+    (wire(from, to, Way::Both, None, act), Some(healed))
+}

@@ -1,0 +1,213 @@
+//! Draws a plan from a seed: a cluster, a subset of faults with weights of its own, a phase of chaos,
+//! a heal, and what must then come true. Knows nothing of how plans are carried out.
+
+mod cluster;
+mod faults;
+
+use crate::act::{Act, OperatorAct, Who};
+use crate::plan::{Plan, Step};
+use crate::scenario::claims::{Demand, Fact};
+use crate::shape::ClusterShape;
+use crate::streams::Stream;
+use faults::{FAULTS, Fault, Kind};
+use tanist_core::time::Span;
+
+/// Nothing goes wrong before the cluster has had this long to form, in most runs.
+const FORMING: Span = Span::secs(60);
+
+/// How long the whole cluster may take to be well again after the heal.
+const RECOVERY: Span = Span::secs(480);
+
+/// The plan of `seed`: the same one for ever, as long as this file does not change.
+pub fn plan(seed: u64, chaos: Span) -> Plan {
+    let mut draw = Stream::named(seed, "plan");
+    let cluster = cluster::draw(&mut draw);
+    let mix = Mix::draw(&mut draw);
+    let start = if draw.chance(850) {
+        FORMING
+    } else {
+        Span::secs(1)
+    };
+    let mut acts = mix.acts(&mut draw, &cluster, start, start + chaos);
+    let healed = start + chaos;
+    acts.push((healed, Act::HealAll));
+    acts.push((healed, Act::Operator(OperatorAct::Resume)));
+    acts.sort_by_key(|(at, _)| *at);
+    let mut steps: Vec<Step> = acts
+        .into_iter()
+        .map(|(at, act)| Step::At { at, act: Some(act) })
+        .collect();
+    steps.extend(liveness(&cluster, &mix).into_iter().map(Step::Expect));
+    Plan {
+        question: format!("Does the cluster keep its promises under the faults of seed {seed:x}?"),
+        notes: vec![format!("faults: {}", mix.names())],
+        cluster,
+        seed,
+        steps,
+        end: healed + RECOVERY,
+    }
+}
+
+/// What must be true again once everything that can be undone is undone.
+fn liveness(cluster: &ClusterShape, mix: &Mix) -> Vec<Demand> {
+    if mix.has(Kind::LosesTheOnlyCopy) {
+        return Vec::new();
+    }
+    // The bound of L01: a lease may have been prolonged once by an election of the store, then a race,
+    // then a promotion; a crashed primary may first use up its budget to come back.
+    let leader_within = cluster.ttl.times(2)
+        + cluster.loop_wait.times(3)
+        + cluster.retry_timeout.times(2)
+        + cluster.primary_start_timeout.min(Span::secs(120))
+        + Span::secs(60);
+    let mut demands = vec![Demand::Within(
+        leader_within.min(RECOVERY),
+        Fact::AcceptsWrites(Who::Leader),
+    )];
+    let policy = cluster.rewind;
+    let every_member_can_be_repaired = policy.remove_data_directory_on_diverged_timelines
+        && policy.remove_data_directory_on_rewind_failure;
+    if every_member_can_be_repaired {
+        demands.push(Demand::AtEnd(Fact::EveryoneFollows));
+    }
+    demands
+}
+
+/// The faults of one run, each with its weight, and how often one happens.
+struct Mix {
+    faults: Vec<(&'static Fault, u64)>,
+    every: Span,
+}
+
+impl Mix {
+    /// Most faults sit a run out: where all happen at once nothing gets far enough to go wrong.
+    fn draw(draw: &mut Stream) -> Mix {
+        let share = *draw.pick(&[80_u32, 150, 300, 500]).unwrap_or(&150);
+        let mut faults: Vec<(&Fault, u64)> = Vec::new();
+        for fault in FAULTS {
+            let chosen = match fault.kind {
+                Kind::Ordinary => draw.chance(share),
+                Kind::BreaksAnAssumption | Kind::LosesTheOnlyCopy => draw.chance(share / 16),
+            };
+            let weight = 1 << draw.below(5);
+            if chosen {
+                faults.push((fault, weight));
+            }
+        }
+        if faults.is_empty() {
+            faults.extend(draw.pick(FAULTS).map(|fault| (fault, 1)));
+        }
+        let every = *draw
+            .pick(&[
+                Span::secs(5),
+                Span::secs(15),
+                Span::secs(40),
+                Span::secs(120),
+            ])
+            .unwrap_or(&Span::secs(40));
+        Mix { faults, every }
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        self.faults.iter().any(|(fault, _)| fault.kind == kind)
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.faults.iter().map(|(fault, _)| fault.name).collect();
+        names.join(", ")
+    }
+
+    fn acts(
+        &self,
+        draw: &mut Stream,
+        cluster: &ClusterShape,
+        from: Span,
+        until: Span,
+    ) -> Vec<(Span, Act)> {
+        let mut acts = Vec::new();
+        let mut at = from + draw.span(Span::ZERO, self.every);
+        while at < until {
+            if let Some(fault) = self.pick(draw) {
+                let (act, undo) = (fault.draw)(draw, cluster);
+                acts.push((round(at), act));
+                if let Some(undo) = undo {
+                    acts.push((round(at + duration(draw, cluster)), undo));
+                }
+            }
+            // Some faults come in pairs: the second while the first is still being answered.
+            at = at
+                + if draw.chance(200) {
+                    draw.span(Span::millis(1), Span::secs(3))
+                } else {
+                    draw.span(Span::millis(100), self.every.times(2))
+                };
+        }
+        acts.retain(|(at, _)| *at < until);
+        acts
+    }
+
+    fn pick(&self, draw: &mut Stream) -> Option<&'static Fault> {
+        let total: u64 = self.faults.iter().map(|(_, weight)| weight).sum();
+        let mut left = draw.below(total);
+        for (fault, weight) in &self.faults {
+            if left < *weight {
+                return Some(fault);
+            }
+            left -= weight;
+        }
+        None
+    }
+}
+
+/// How long a fault lasts: short, about a loop, about a lease, long.
+fn duration(draw: &mut Stream, cluster: &ClusterShape) -> Span {
+    match draw.below(4) {
+        0 => draw.span(Span::millis(50), Span::secs(2)),
+        1 => draw.span(Span::secs(1), cluster.loop_wait.times(2)),
+        2 => draw.span(cluster.ttl.divided_by(2), cluster.ttl.times(2)),
+        _long => draw.span(cluster.ttl, Span::secs(240)),
+    }
+}
+
+/// To the millisecond, so that a printed plan is easy on the eye.
+fn round(at: Span) -> Span {
+    Span::millis(at.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::parse::parse;
+    use crate::scenario::print::print;
+
+    #[test]
+    fn a_drawn_plan_is_a_scenario_that_reads_back_to_itself() {
+        for seed in 0..200 {
+            let plan = plan(seed, Span::secs(300));
+            let text = print(&plan);
+            assert_eq!(parse(&text).map_err(|c| c.to_string()), Ok(plan), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_seed_is_one_plan_and_seeds_differ() {
+        let of = |seed| plan(seed, Span::secs(300));
+        assert_eq!(of(7), of(7));
+        assert_ne!(of(7).steps, of(8).steps);
+    }
+
+    #[test]
+    fn every_fault_sits_most_runs_out_and_none_sits_them_all_out() {
+        let notes = |seed| plan(seed, Span::secs(10)).notes[0].clone();
+        let runs: Vec<String> = (0..1_000).map(notes).collect();
+        for fault in FAULTS {
+            let takes_part = |run: &&String| run.split([',', ':']).any(|n| n.trim() == fault.name);
+            let count = runs.iter().filter(takes_part).count();
+            assert!(
+                (1..600).contains(&count),
+                "{} took part in {count}",
+                fault.name
+            );
+        }
+    }
+}

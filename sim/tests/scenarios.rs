@@ -1,0 +1,48 @@
+//! Every file under `scenarios/` is one test of its name: it must hold, tell the story that its golden
+//! timeline keeps, and fail in a world with the deliberate bug that its header names.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::path::Path;
+use tanist_sim::attempt::{attempt, honest};
+use tanist_sim::library::{self, Compared};
+use tanist_sim::report::timeline;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = root.join("scenarios");
+    let files = library::scenarios(&folder).expect("the scenarios folder can be read");
+    assert!(!files.is_empty(), "no scenario below {}", folder.display());
+    let mut trials = Vec::new();
+    for file in files {
+        let name = name_of(&file, &folder);
+        let golden = library::golden_of(&file, &folder, &root.join("reports/timelines"));
+        let honest_file = file.clone();
+        trials.push(Trial::test(format!("{name} holds"), move || {
+            holds(&honest_file, &golden)
+        }));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn name_of(file: &Path, folder: &Path) -> String {
+    let below = file.strip_prefix(folder).unwrap_or(file).with_extension("");
+    below.display().to_string()
+}
+
+fn holds(file: &Path, golden: &Path) -> Result<(), Failed> {
+    let plan = library::load(file)?;
+    let outcome = attempt(&plan, &honest);
+    if !outcome.verdict.held() {
+        let story = timeline::excerpt(&plan, &outcome, 40);
+        return Err(format!("{}\n{story}", outcome.verdict.sentence()).into());
+    }
+    match library::compare(golden, &timeline::page(&plan, &outcome)) {
+        Compared::Same => Ok(()),
+        Compared::New => Err("no golden timeline is kept: tanist-sim run --bless".into()),
+        Compared::Changed { line, kept, told } => Err(format!(
+            "the story changed in line {line}:\n- {kept}\n+ {told}\nif this is meant: tanist-sim run --bless"
+        )
+        .into()),
+    }
+}
