@@ -10,11 +10,12 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-/// Makes the world that a plan runs in: the true one, or one with a deliberate bug.
-pub type Maker = dyn Fn(&Plan) -> World + Sync;
+/// Runs a plan in the world that is meant: the true one, or one with a deliberate bug.
+pub type Runner = dyn Fn(&Plan) -> Outcome + Sync;
 
-pub fn honest(plan: &Plan) -> World {
-    World::new(plan.cluster.clone(), plan.seed)
+/// A run in the true world.
+pub fn honestly(plan: &Plan) -> Outcome {
+    attempt(plan, |plan| World::new(plan.cluster.clone(), plan.seed))
 }
 
 thread_local! {
@@ -26,11 +27,12 @@ static QUIET: Once = Once::new();
 /// What a failed assertion is filed under.
 const ASSERTION: &str = "assertion";
 
-pub fn attempt(plan: &Plan, maker: &Maker) -> Outcome {
+/// A run in the world that `make` makes.
+pub fn attempt(plan: &Plan, make: impl FnOnce(&Plan) -> World) -> Outcome {
     QUIET.call_once(|| {
         std::panic::set_hook(Box::new(|panic| SAID.set(panic.to_string())));
     });
-    let tried = catch_unwind(AssertUnwindSafe(|| run_in(maker(plan), plan)));
+    let tried = catch_unwind(AssertUnwindSafe(|| run_in(make(plan), plan)));
     tried.unwrap_or_else(|_| Outcome {
         verdict: Verdict::Broken(Broken {
             invariant: ASSERTION.into(),
@@ -69,7 +71,7 @@ mod tests {
     #[test]
     fn an_assertion_that_fails_inside_a_run_is_a_find_with_its_words() {
         let plan = swarm::plan(1, Span::secs(1));
-        let outcome = attempt(&plan, &|_: &Plan| panic!("the key had two owners"));
+        let outcome = attempt(&plan, |_: &Plan| panic!("the key had two owners"));
         assert!(!outcome.verdict.held());
         assert!(
             outcome

@@ -1,7 +1,7 @@
 //! Many runs of drawn plans, side by side: what was found, which marks were met, how often each
 //! invariant was evaluated. One thread a run, each run alone with its plan. Prints nothing.
 
-use crate::attempt::{Maker, attempt, signature};
+use crate::attempt::{Runner, signature};
 use crate::event::Counted;
 use crate::marks::{Expected, Mark};
 use crate::plan::Plan;
@@ -119,11 +119,7 @@ impl Tally {
 }
 
 /// Runs the campaign. `news` hears of the tally after every run, and of the find if it is a new one.
-pub fn campaign(
-    order: Order,
-    maker: &Maker,
-    news: &(dyn Fn(&Tally, Option<&str>) + Sync),
-) -> Tally {
+pub fn campaign(order: Order, run: &Runner, news: &(dyn Fn(&Tally, Option<&str>) + Sync)) -> Tally {
     let next = AtomicU64::new(0);
     let enough = AtomicBool::new(false);
     let tally = Mutex::new(Tally::default());
@@ -138,7 +134,7 @@ pub fn campaign(
                     }
                     let seed = order.first_seed.wrapping_add(number);
                     let plan = swarm::plan(seed, order.chaos);
-                    let outcome = attempt(&plan, maker);
+                    let outcome = run(&plan);
                     let promise = signature(&outcome.verdict);
                     let mut tally = tally
                         .lock()
@@ -158,4 +154,97 @@ pub fn campaign(
     tally
         .into_inner()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Broken;
+    use crate::moment::Moment;
+    use crate::scenario::run::Verdict;
+
+    fn order(runs: u64) -> Order {
+        Order {
+            first_seed: 100,
+            runs,
+            chaos: Span::secs(1),
+            jobs: 2,
+            shard: 0,
+            shards: 1,
+            finds_max: 10,
+        }
+    }
+
+    /// A toy world in which every seventh seed breaks a promise.
+    fn toy(plan: &Plan) -> Outcome {
+        let mut outcome = Outcome {
+            verdict: Verdict::Held,
+            ended: Moment::secs(60),
+            events: Vec::new(),
+            marks: Default::default(),
+            evaluations: Default::default(),
+            claims_kept: 0,
+            unseed: Default::default(),
+        };
+        let counted = Counted {
+            evaluations: 3,
+            suspended: 0,
+            suspended_for: Span::ZERO,
+        };
+        outcome.evaluations.insert("S01", counted);
+        if plan.seed.is_multiple_of(7) {
+            outcome.verdict = Verdict::Broken(Broken {
+                invariant: "S01".into(),
+                at: Moment::secs(5),
+                story: "two writers".into(),
+            });
+        }
+        outcome
+    }
+
+    #[test]
+    fn every_run_is_counted_and_one_promise_is_one_find() {
+        let tally = campaign(order(21), &toy, &|_, _| {});
+        assert_eq!(tally.runs, 21);
+        assert_eq!(tally.simulated, Span::secs(21 * 60));
+        assert_eq!(tally.evaluations["S01"].evaluations, 63);
+        assert_eq!(tally.finds.len(), 1);
+        assert_eq!(tally.finds["S01"].runs, 3);
+    }
+
+    #[test]
+    fn shards_share_the_runs_without_doing_one_twice() {
+        let share = |shard| {
+            let order = Order {
+                shard,
+                shards: 3,
+                ..order(20)
+            };
+            campaign(order, &toy, &|_, _| {}).runs
+        };
+        assert_eq!((share(0), share(1), share(2)), (7, 7, 6));
+    }
+
+    #[test]
+    fn an_invariant_that_nobody_looked_at_is_a_shortcoming() {
+        let mut tally = campaign(order(2), &toy, &|_, _| {});
+        assert_eq!(tally.shortcomings(), Vec::<String>::new());
+        tally
+            .evaluations
+            .values_mut()
+            .for_each(|counted| counted.evaluations = 0);
+        assert_eq!(tally.shortcomings(), ["S01 was never evaluated"]);
+    }
+
+    #[test]
+    fn marks_are_demanded_of_long_campaigns_only() {
+        let mut tally = campaign(order(2), &toy, &|_, _| {});
+        tally.runs = RUNS_TO_MEET_EVERY_MARK;
+        let told = tally.shortcomings();
+        let expected = Mark::ALL
+            .iter()
+            .filter(|m| m.expected() == Expected::Often)
+            .count();
+        assert_eq!(told.len(), expected, "{told:?}");
+    }
 }

@@ -22,6 +22,8 @@ enum Command {
     Swarm(command::swarm::Swarm),
     /// Print the plan of a seed as a scenario
     Show(command::show::Show),
+    /// Replay what an agent recorded and compare every decision
+    Replay(command::replay::Replay),
     /// Make a failing scenario smaller
     Shrink(command::shrink::Shrink),
 }
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Run(args) => command::run::command(&args),
         Command::Swarm(args) => command::swarm::command(&args),
         Command::Show(args) => command::show::command(&args),
+        Command::Replay(args) => command::replay::command(&args),
         Command::Shrink(args) => command::shrink::command(&args),
     };
     ended.into()

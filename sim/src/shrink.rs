@@ -2,7 +2,7 @@
 //! shorter times, plainer cluster. Knows nothing of what the promise is.
 
 use crate::act::Act;
-use crate::attempt::{Maker, attempt, signature};
+use crate::attempt::{Runner, signature};
 use crate::moment::Moment;
 use crate::plan::{Plan, Step};
 use crate::scenario::print::show_step;
@@ -18,10 +18,10 @@ pub struct Shrunk {
 }
 
 /// Shrinks `plan`, whose run breaks the promise `wanted`, with at most `runs_max` runs.
-pub fn shrink(plan: &Plan, wanted: &str, maker: &Maker, runs_max: usize) -> Option<Shrunk> {
+pub fn shrink(plan: &Plan, wanted: &str, run: &Runner, runs_max: usize) -> Option<Shrunk> {
     let mut shrinker = Shrinker {
         wanted,
-        maker,
+        run,
         best: plan.clone(),
         outcome: None,
         runs: 0,
@@ -54,7 +54,7 @@ pub fn shrink(plan: &Plan, wanted: &str, maker: &Maker, runs_max: usize) -> Opti
 
 struct Shrinker<'a> {
     wanted: &'a str,
-    maker: &'a Maker,
+    run: &'a Runner,
     best: Plan,
     outcome: Option<Outcome>,
     runs: usize,
@@ -72,7 +72,7 @@ impl Shrinker<'_> {
             return false;
         }
         self.runs += 1;
-        let outcome = attempt(&plan, self.maker);
+        let outcome = (self.run)(&plan);
         let same = signature(&outcome.verdict).as_deref() == Some(self.wanted);
         if same {
             self.best = plan;
@@ -265,4 +265,100 @@ pub fn acts_left(plan: &Plan) -> usize {
     plan.acts()
         .filter(|act| !matches!(act, Act::HealAll))
         .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Broken;
+    use crate::scenario::parse::parse;
+    use crate::scenario::print::print;
+
+    /// A toy world in which two deeds in their order break a promise, two seconds after the second.
+    fn toy(plan: &Plan) -> Outcome {
+        let mut cut_at = None;
+        let mut broken_at = None;
+        for step in &plan.steps {
+            let text = show_step(step);
+            let Step::At { at, .. } = step else {
+                continue;
+            };
+            if text.contains("cut a <-> dcs") {
+                cut_at = Some(*at);
+            }
+            if text.contains("freeze agent on a") && cut_at.is_some() {
+                broken_at = Some(Moment::START + *at + Span::secs(2));
+            }
+        }
+        let end = Moment::START + plan.end;
+        let verdict = match broken_at.filter(|at| *at <= end) {
+            None => Verdict::Held,
+            Some(at) => Verdict::Broken(Broken {
+                invariant: "S01".into(),
+                at,
+                story: "two writers".into(),
+            }),
+        };
+        Outcome {
+            verdict,
+            ended: end,
+            events: Vec::new(),
+            marks: Default::default(),
+            evaluations: Default::default(),
+            claims_kept: 0,
+            unseed: Default::default(),
+        }
+    }
+
+    const NOISY: &str = "\
+# Is it small?
+cluster a b c d  dcs 3  ttl 60s  loop 10s  retry 20s  mode async
+with  lag 0B  rewind off
+member b  priority 3
+
+at 7s250ms  elect dcs
+at 40s  cut b <-> c
+at 61s  cut a <-> dcs
+at 70s  compact dcs
+at 80s  restart c
+at 5m  freeze agent on a
+when leader key is free:  crash b
+expect within 60s  leader is b
+at 8m  heal all
+at 10m  end
+";
+
+    #[test]
+    fn what_does_not_matter_goes_and_what_matters_stays_in_its_order() {
+        let plan = parse(NOISY).expect("a plan");
+        let small = shrink(&plan, "S01", &toy, 400).expect("it breaks");
+        let kept = "\
+# Is it small?
+cluster a  dcs 1  ttl 30s  loop 10s  retry 10s  mode async
+seed 0
+
+at 0s        cut a <-> dcs
+at 0s        freeze agent on a
+at 4s        end
+";
+        let text = print(&small.plan);
+        let words =
+            |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_string).collect() };
+        assert_eq!(words(&text), words(kept), "{text}");
+        assert!(small.runs < 100, "{} runs", small.runs);
+    }
+
+    #[test]
+    fn a_find_that_does_not_repeat_is_not_shrunk() {
+        let plan = parse(NOISY).expect("a plan");
+        assert!(shrink(&plan, "S06", &toy, 400).is_none());
+    }
+
+    #[test]
+    fn no_more_runs_are_spent_than_were_given() {
+        let plan = parse(NOISY).expect("a plan");
+        let small = shrink(&plan, "S01", &toy, 5).expect("it breaks");
+        assert!(small.runs <= 5);
+        assert!(!small.outcome.verdict.held());
+    }
 }

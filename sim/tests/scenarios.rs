@@ -3,7 +3,7 @@
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
-use tanist_sim::attempt::{attempt, honest};
+use tanist_sim::attempt::honestly;
 use tanist_sim::library::{self, Compared};
 use tanist_sim::report::timeline;
 
@@ -32,7 +32,7 @@ fn name_of(file: &Path, folder: &Path) -> String {
 
 fn holds(file: &Path, golden: &Path) -> Result<(), Failed> {
     let plan = library::load(file)?;
-    let outcome = attempt(&plan, &honest);
+    let outcome = honestly(&plan);
     if !outcome.verdict.held() {
         let story = timeline::excerpt(&plan, &outcome, 40);
         return Err(format!("{}\n{story}", outcome.verdict.sentence()).into());

@@ -1,7 +1,7 @@
 //! `tanist-sim shrink`: makes a scenario that fails smaller, as long as it fails in the same way.
 
 use super::{Ended, cannot};
-use crate::attempt::{attempt, honest, signature};
+use crate::attempt::{honestly, signature};
 use crate::library;
 use crate::report::timeline;
 use crate::scenario::print::print;
@@ -25,7 +25,7 @@ pub fn command(args: &Shrink) -> Ended {
         Ok(plan) => plan,
         Err(e) => return cannot(e),
     };
-    let outcome = attempt(&plan, &honest);
+    let outcome = honestly(&plan);
     let Some(promise) = signature(&outcome.verdict) else {
         println!(
             "{}: holds; there is nothing to shrink",
@@ -33,7 +33,7 @@ pub fn command(args: &Shrink) -> Ended {
         );
         return Ended::Passed;
     };
-    let Some(small) = shrink(&plan, &promise, &honest, args.runs) else {
+    let Some(small) = shrink(&plan, &promise, &honestly, args.runs) else {
         return cannot("it did not fail a second time: the run is not deterministic");
     };
     println!(

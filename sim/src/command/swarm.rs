@@ -2,7 +2,7 @@
 //! command that replays it and the smallest plan that still shows it; ends with a summary.
 
 use super::{Ended, cannot};
-use crate::attempt::honest;
+use crate::attempt::honestly;
 use crate::campaign::{Find, Order, Tally, campaign};
 use crate::library;
 use crate::marks::Expected;
@@ -83,7 +83,7 @@ pub fn command(args: &Swarm) -> Ended {
     };
     let began = Instant::now();
     let told = Mutex::new(began);
-    let tally = campaign(order, &honest, &|tally, promise| {
+    let tally = campaign(order, &honestly, &|tally, promise| {
         if let Some(promise) = promise {
             println!("FOUND {promise} (seed {:x})", tally.finds[promise].seed);
         }
@@ -123,7 +123,7 @@ fn tell(args: &Swarm, promise: &str, find: &Find) -> Result<(), library::Unreada
         "again:  tanist-sim swarm --runs 1 --seed-from {:x} --for {again}",
         find.seed
     );
-    let Some(small) = shrink(&find.plan, promise, &honest, args.shrink_runs) else {
+    let Some(small) = shrink(&find.plan, promise, &honestly, args.shrink_runs) else {
         println!("it did not break a second time: the run is not deterministic");
         return Ok(());
     };

@@ -212,9 +212,12 @@ impl OpenClaim {
 
     fn standing(&self, sight: &Sight<'_>, end: Look) -> Standing {
         let holds = |fact: &Fact| sight.shows(fact, self.since);
-        let late = self.due().is_some_and(|due| sight.truth.at >= due);
+        let due = self.due();
+        let late = due.is_some_and(|due| sight.truth.at >= due);
+        let over = due.is_some_and(|due| sight.truth.at > due);
         match &self.demand {
-            Demand::Within(_, fact) if holds(fact) => Standing::Kept,
+            Demand::For(..) if over => Standing::Kept,
+            Demand::Within(_, fact) if !over && holds(fact) => Standing::Kept,
             Demand::Within(..) if late => Standing::Refuted("it had not come true by then"),
             Demand::Within(..) => Standing::Open,
             Demand::For(_, fact) | Demand::Always(fact) if !holds(fact) => {
