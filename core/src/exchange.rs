@@ -10,7 +10,13 @@
 //!
 //! An acquire whose session could not be made sure ends as `NotSent`, even when the grant had no
 //! verdict: the leader key was never asked for. A conflict of a put or delete names no owner.
+//! `Conflict { owner: Mine }` of an acquire: an earlier request of mine was applied late, on a guard that
+//! no longer holds.
+//!
+//! `asking` chooses the next call, `transaction` writes it, `verdict` reads its answer, `session` keeps
+//! what the store confirmed.
 
+mod asking;
 mod session;
 mod transaction;
 mod verdict;
@@ -19,7 +25,7 @@ pub use session::SessionState;
 pub use transaction::owner_of;
 
 use crate::dcs::{Consistency, DcsOutcome, DcsReply, DcsRequest, LeaseId, Session};
-use crate::primitive::{Primitive, PrimitiveOutcome, PrimitiveReply, Transaction};
+use crate::primitive::{Primitive, PrimitiveOutcome, PrimitiveReply};
 use crate::time::{Mono, Span};
 use serde::{Deserialize, Serialize};
 use verdict::{Answer, Before, Verdict, Wanted};
@@ -183,132 +189,6 @@ impl Exchange {
         }
     }
 
-    // ---- sending ----
-
-    fn send(&mut self, now: Mono, session: &SessionState) -> Step {
-        if now + SHORTEST_TRY > self.until {
-            return self.give_up();
-        }
-        if let Some(outcome) = self.choose_session(session) {
-            return self.done(outcome);
-        }
-        let call = match self.stage {
-            Stage::Grant => Primitive::Grant {
-                ttl: self.ttl(session),
-            },
-            Stage::KeepAlive => Primitive::KeepAlive {
-                lease: self.lease(),
-            },
-            Stage::Read(consistency) => Primitive::ReadAll { consistency },
-            Stage::Transact => Primitive::Transaction(self.transaction(self.lease())),
-            Stage::TransactFor(former) => Primitive::Transaction(self.transaction(former)),
-        };
-        Step::Send {
-            call,
-            until: self.until.min(now + self.try_budget()),
-        }
-    }
-
-    /// A third of the budget, so that a silent endpoint leaves time for two others; not below one
-    /// second where the budget has it.
-    fn try_budget(&self) -> Span {
-        let third = self.budget.divided_by(3);
-        third.max(self.budget.divided_by(2).min(Span::secs(1)))
-    }
-
-    /// Other exchanges may have renewed or replaced the session while this one waited. Their session is
-    /// used, unless an attempt in the name of the former one is in doubt.
-    fn choose_session(&mut self, session: &SessionState) -> Option<DcsOutcome> {
-        if self.before() == Before::InDoubt && self.using.is_some() {
-            return None;
-        }
-        self.using = session.session;
-        let needs_one = match &self.request {
-            DcsRequest::Acquire { .. } | DcsRequest::KeepSession { .. } => true,
-            DcsRequest::Renew { .. } => return self.session_of_renewal(),
-            DcsRequest::Put { with_session, .. } => *with_session,
-            // Resumed or not at all: a new session would not be the old one.
-            DcsRequest::ResumeSession { .. } => return self.session_of_renewal(),
-            DcsRequest::Snapshot { .. }
-            | DcsRequest::Release { .. }
-            | DcsRequest::Delete { .. } => false,
-        };
-        if needs_one && self.using.is_none() {
-            self.stage = Stage::Grant;
-        }
-        None
-    }
-
-    /// A renewal never makes a session where there is none: the key went with the old one, and whether
-    /// to take it again is not decided here.
-    fn session_of_renewal(&self) -> Option<DcsOutcome> {
-        match self.using {
-            Some(_) => None,
-            None => Some(DcsOutcome::SessionGone),
-        }
-    }
-
-    fn lease(&self) -> LeaseId {
-        self.using.map_or(LeaseId::NONE, |session| session.lease)
-    }
-
-    fn ttl(&self, session: &SessionState) -> Span {
-        match &self.request {
-            DcsRequest::KeepSession { ttl }
-            | DcsRequest::ResumeSession { ttl, .. }
-            | DcsRequest::Renew { ttl, .. }
-            | DcsRequest::Acquire { ttl, .. } => *ttl,
-            DcsRequest::Snapshot { .. }
-            | DcsRequest::Release { .. }
-            | DcsRequest::Put { .. }
-            | DcsRequest::Delete { .. } => session.asked,
-        }
-    }
-
-    fn transaction(&self, lease: LeaseId) -> Transaction {
-        match &self.request {
-            DcsRequest::Acquire { owner, guard, .. } => transaction::acquire(owner, lease, *guard),
-            DcsRequest::Renew { owner, status, .. } => match self.stage {
-                Stage::TransactFor(former) => {
-                    transaction::rebind(owner, former, self.lease(), status.as_deref())
-                }
-                Stage::Grant | Stage::KeepAlive | Stage::Read(_) | Stage::Transact => {
-                    transaction::renew(owner, lease, status.as_deref())
-                }
-            },
-            DcsRequest::Release { owner, status } => {
-                transaction::release(owner, lease, status.as_deref())
-            }
-            DcsRequest::Put {
-                key,
-                value,
-                precondition,
-                ..
-            } => transaction::write(key, value, self.bound_to(), *precondition),
-            DcsRequest::Delete { key, precondition } => transaction::delete(key, *precondition),
-            DcsRequest::Snapshot { .. }
-            | DcsRequest::KeepSession { .. }
-            | DcsRequest::ResumeSession { .. } => Transaction::default(),
-        }
-    }
-
-    /// The lease that a put binds its key to.
-    fn bound_to(&self) -> LeaseId {
-        match &self.request {
-            DcsRequest::Put { with_session, .. } if *with_session => self.lease(),
-            DcsRequest::Put { .. }
-            | DcsRequest::Snapshot { .. }
-            | DcsRequest::KeepSession { .. }
-            | DcsRequest::ResumeSession { .. }
-            | DcsRequest::Renew { .. }
-            | DcsRequest::Acquire { .. }
-            | DcsRequest::Release { .. }
-            | DcsRequest::Delete { .. } => LeaseId::NONE,
-        }
-    }
-
-    // ---- hearing ----
-
     fn heard(&mut self, now: Mono, reply: PrimitiveReply, session: &mut SessionState) -> Step {
         match (self.stage, reply) {
             (Stage::Grant, PrimitiveReply::Granted { lease, ttl }) => {
@@ -439,8 +319,6 @@ impl Exchange {
         }
     }
 
-    // ---- refusals ----
-
     /// A put named my lease, and the store does not know it: what was bound to it is gone, and an
     /// attempt in its name that is still under way cannot be applied any more.
     fn lease_not_found(&mut self, now: Mono, session: &mut SessionState) -> Step {
@@ -489,8 +367,6 @@ impl Exchange {
             Before::InDoubt | Before::NothingSent => self.done(DcsOutcome::Denied(why)),
         }
     }
-
-    // ---- ending ----
 
     fn retry(&mut self, now: Mono) -> Step {
         let at = now + self.delay;
