@@ -14,6 +14,7 @@ use crate::timeline::TimelineId;
 
 /// Side tasks that take longer than this are given up.
 const SIDE_TASK_BUDGET: Span = Span::secs(5);
+const SETTLE_PAUSE: Span = Span::secs(1);
 const CHECKPOINT_BUDGET: Span = Span::secs(300);
 const CLONE_START_TIMEOUT: Span = Span::secs(300);
 
@@ -196,6 +197,10 @@ impl Agent {
             | SideTask::AdvanceSlot { .. }
             | SideTask::AskUpstream { .. } => SIDE_TASK_BUDGET,
         };
+        if matches!(task, SideTask::Reconfigure { .. }) {
+            // A reload takes effect a moment after it was asked for: look before asking again.
+            self.side_rest.insert(noun.clone(), now.mono + SETTLE_PAUSE);
+        }
         let op = self.emit(
             EffectBody::Side {
                 task,

@@ -372,7 +372,9 @@ impl fmt::Display for Waiting {
                 f,
                 "waiting for {leader} to write a checkpoint on its timeline before pg_rewind"
             ),
-            Waiting::FencerNotReady => f.write_str("not promoting: the fencer is not armed"),
+            Waiting::FencerNotReady => {
+                f.write_str("waiting until the fencer is armed: nothing may write before")
+            }
             Waiting::PromoteOutOfTime => {
                 f.write_str("not promoting: too little of the lease is left, renewing first")
             }

@@ -155,7 +155,9 @@ impl Local {
             return Some(position(status));
         }
         let control = self.control()?;
-        if !control.state.was_primary() {
+        // With `standby.signal` it is a copy that has not been started: nothing but its source's WAL is in it.
+        let standby = self.observed.as_ref().is_some_and(|o| o.standby_signal);
+        if !control.state.was_primary() || (standby && !control.state.is_clean()) {
             return Some(control.min_recovery_end.max(control.checkpoint));
         }
         // The last record of a clean stop is the shutdown checkpoint. A fork lies on a record boundary, so

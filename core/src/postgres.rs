@@ -235,7 +235,8 @@ pub enum Operation {
     Initdb,
     /// Create the roles of a new cluster in the running primary.
     PostBootstrap,
-    /// Copy a base backup of `source` into the empty data directory, not started.
+    /// Copy a base backup of `source` into the empty data directory, not started, with `standby.signal`: its
+    /// control file is its source's and may say "in production", yet it never was a primary.
     Clone { source: Upstream },
     /// Write the configuration and start. Ends when it accepts connections, or has failed.
     Start {
@@ -252,7 +253,7 @@ pub enum Operation {
     Promote { mark: PromotionMark, timeout: Span },
     /// Recover an unclean former primary in single-user mode, so that it ends as cleanly shut down.
     CrashRecovery,
-    /// Run `pg_rewind` against `source`. A durable mark is set before and removed after.
+    /// Run `pg_rewind` against `source`. A durable mark is set before and removed after; it ends with `standby.signal`.
     Rewind { source: Upstream },
     /// Move the data directory aside (it is kept until the next one is known to be good), or remove what a failed clone left.
     DiscardData { why: DiscardReason },

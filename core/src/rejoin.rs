@@ -153,8 +153,15 @@ impl Agent {
         }
     }
 
+    /// It last ran as a primary and was not stopped cleanly. A directory with `standby.signal` did not: a fresh
+    /// copy carries its source's control file, and crash recovery would write WAL of its own into it.
     fn is_unclean_primary(&self, control: &ControlData) -> bool {
-        control.state.was_primary() && !control.state.is_clean()
+        let standby = self
+            .local
+            .observed
+            .as_ref()
+            .is_some_and(|o| o.standby_signal);
+        control.state.was_primary() && !control.state.is_clean() && !standby
     }
 
     /// The check stands as long as leader, term and the leader's timeline are the same.
@@ -249,7 +256,11 @@ impl Agent {
             None
         };
         if status.upstream.as_ref() != Some(&upstream.address) || status.upstream_slot != slot {
-            return if self.sides.contains_key("reconfigure") {
+            let settling = self
+                .side_rest
+                .get("reconfigure")
+                .is_some_and(|at| now.mono < *at);
+            return if settling || self.sides.contains_key("reconfigure") {
                 Decision::Wait(Waiting::CatchingUp {
                     leader: leader.owner.clone(),
                 })
@@ -302,7 +313,7 @@ impl Agent {
                 self.diverged(leader, "pg_rewind is off or impossible (use_pg_rewind, wal_log_hints or data checksums): run tanistctl reinit")
             };
         }
-        if !control.state.is_clean() {
+        if self.is_unclean_primary(control) {
             return Decision::CrashRecovery;
         }
         self.decide_rewind(now, cluster, leader, upstream, divergence)

@@ -46,6 +46,9 @@ impl Agent {
                 | DataDir::Present(_),
             ) => {}
         }
+        if self.founding.is_some() && !self.holds_key() {
+            return Role::Uninitialized;
+        }
         if let Some(Operation::Promote { .. }) = self.lane.current.as_ref().map(|l| &l.operation) {
             return Role::Promoted;
         }

@@ -8,9 +8,10 @@ use super::conninfo;
 use super::context::Work;
 use super::discard;
 use super::marks::Unfinished;
+use super::render;
 use super::tool;
 use super::trouble::{Outcome, Trouble};
-use tanist_core::postgres::{Ended, Upstream};
+use tanist_core::postgres::{Ended, StartAs, Upstream};
 use tokio::process::Command;
 
 pub async fn clone(work: &Work, source: &Upstream) -> Outcome<Ended> {
@@ -46,6 +47,9 @@ pub async fn clone(work: &Work, source: &Upstream) -> Outcome<Ended> {
     );
     let failed = match ran.await {
         Ok(output) if output.status.success() => {
+            // The copy carries its source's control file, "in production" included. The signal says, before the
+            // mark goes, that this directory never was a primary: crash recovery would write WAL of its own into it.
+            render::write_signals(settings, &StartAs::Standby { upstream: None })?;
             // A rewind that had not finished spoke of the data that is gone.
             context.marks.clear(Unfinished::Rewind)?;
             context.marks.clear(Unfinished::Clone)?;

@@ -9,9 +9,10 @@ use super::archive;
 use super::conninfo;
 use super::context::Work;
 use super::marks::Unfinished;
+use super::render;
 use super::tool;
 use super::trouble::{Outcome, Trouble};
-use tanist_core::postgres::{Ended, Upstream};
+use tanist_core::postgres::{Ended, StartAs, Upstream};
 use tokio::process::Command;
 
 pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
@@ -42,6 +43,8 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
             )));
         }
     }
+    // Only as a standby may it come up: before the mark goes, the signal is there.
+    render::write_signals(&context.settings, &StartAs::Standby { upstream: None })?;
     context.marks.clear(Unfinished::Rewind)?;
     Ok(Ended::Done)
 }
