@@ -149,6 +149,9 @@ fn read_tags(root: &Section<'_>) -> Map<String, Value> {
                 "nostream",
                 "archive recovery only is not built: this member streams",
             ),
+            ("clonefrom", "clones are made from the leader"),
+            ("nosync", "synchronous mode is not built"),
+            ("sync_priority", "synchronous mode is not built"),
         ] {
             section.without_effect(tag, why);
         }
