@@ -309,8 +309,10 @@ impl Drop for Cluster {
 
 /// Copies the agent, its fencer and `tanistctl` from beside it, to where the account can run them.
 fn adopt(folder: &Folder, program: &Path) -> anyhow::Result<PathBuf> {
-    for beside in ["tanist-fencer", "tanistctl"] {
-        folder.adopt_binary(&program.with_file_name(beside))?;
+    for beside in ["tanist-fencer", "tanistctl"].map(|name| program.with_file_name(name)) {
+        if beside.exists() {
+            folder.adopt_binary(&beside)?;
+        }
     }
     folder.adopt_binary(program)
 }

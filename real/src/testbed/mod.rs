@@ -10,6 +10,7 @@ pub mod etcd;
 pub mod folder;
 pub mod http;
 pub mod member;
+pub mod network;
 pub mod patroni;
 pub mod ports;
 pub mod process;

@@ -2,3 +2,9 @@
 //! One test at a time; each needs the machine. `make cluster` runs them, `make cluster T=word` some.
 
 mod baseline;
+mod bootstrap;
+mod ordeal;
+mod processes;
+mod store;
+mod support;
+mod switchover;

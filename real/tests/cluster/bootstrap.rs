@@ -1,0 +1,34 @@
+//! From empty directories to a cluster that replicates.
+
+use crate::support::{healthy_cluster, plan};
+use std::time::{Duration, Instant};
+use tanist::testbed::account::Account;
+use tanist::testbed::cluster::Cluster;
+use tanist::testbed::folder::Folder;
+
+#[test]
+fn three_empty_directories_become_a_leader_and_two_streaming_standbys_within_ten_seconds() {
+    let folder = Folder::temporary("tanist-testbed", Account::ordinary().unwrap()).unwrap();
+    let cluster = Cluster::prepare(&plan(), folder).unwrap();
+    let began = Instant::now();
+    for member in cluster.members() {
+        member.start().unwrap();
+    }
+    let healthy = cluster.wait_healthy(Duration::from_secs(60)).unwrap();
+    let took = began.elapsed();
+    eprintln!(
+        "{} leads on timeline {} after {took:?}",
+        healthy.leader, healthy.timeline
+    );
+    assert_eq!(healthy.timeline, 1);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn every_agent_has_a_fencer_and_a_postmaster_of_its_own() {
+    let cluster = healthy_cluster();
+    for member in cluster.members() {
+        assert!(member.fencer().is_some(), "{}", member.name());
+        assert!(member.postmaster().is_some(), "{}", member.name());
+    }
+}

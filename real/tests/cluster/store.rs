@@ -1,0 +1,149 @@
+//! The store goes away, hangs, forgets, or cannot be reached by the primary alone.
+
+use crate::ordeal::{Load, Loss, Ordeal, authority_max};
+use crate::support::plan;
+use std::time::Duration;
+use tanist::testbed::cluster::{Cluster, Plan};
+use tanist::testbed::network::Network;
+
+#[test]
+fn store_away_for_less_than_the_authority_lasts_causes_no_demotion() {
+    let mut ordeal = Ordeal::begin();
+    ordeal.strike();
+    ordeal.cluster.etcd.kill().unwrap();
+    std::thread::sleep(Duration::from_millis(800));
+    ordeal.cluster.etcd.resume().unwrap();
+    std::thread::sleep(2 * authority_max());
+    let old = ordeal.old.clone();
+    let ended = ordeal.end(Loss::None);
+    assert_eq!((ended.leader.as_str(), ended.promotions), (old.name(), 0));
+}
+
+#[test]
+fn store_away_for_a_minute_stops_writes_and_nothing_is_lost() {
+    let mut ordeal = Ordeal::begin();
+    ordeal.strike();
+    ordeal.cluster.etcd.kill().unwrap();
+    std::thread::sleep(authority_max());
+    let written = ordeal.clients.written();
+    std::thread::sleep(Duration::from_secs(60) - authority_max());
+    assert_eq!(
+        ordeal.clients.written(),
+        written,
+        "writes went on without authority"
+    );
+    ordeal.cluster.etcd.resume().unwrap();
+    ordeal.end(Loss::None);
+}
+
+#[test]
+fn hung_store_stops_writes_and_nothing_is_lost() {
+    let mut ordeal = Ordeal::begin();
+    ordeal.strike();
+    assert!(ordeal.cluster.etcd.freeze());
+    std::thread::sleep(authority_max());
+    let written = ordeal.clients.written();
+    std::thread::sleep(2 * authority_max());
+    assert_eq!(
+        ordeal.clients.written(),
+        written,
+        "writes went on without authority"
+    );
+    assert!(ordeal.cluster.etcd.thaw());
+    ordeal.end(Loss::None);
+}
+
+#[test]
+fn wiped_store_is_filled_again_without_a_second_primary() {
+    let mut ordeal = Ordeal::begin();
+    ordeal.strike();
+    ordeal.cluster.etcd.wipe().unwrap();
+    std::thread::sleep(authority_max());
+    ordeal.end(Loss::WithinBound);
+}
+
+#[test]
+fn deleted_leader_key_is_taken_back_by_the_primary() {
+    let mut ordeal = Ordeal::begin();
+    ordeal.strike();
+    ordeal
+        .cluster
+        .etcd
+        .delete(&ordeal.cluster.key("leader"))
+        .unwrap();
+    std::thread::sleep(authority_max());
+    let old = ordeal.old.clone();
+    let ended = ordeal.end(Loss::None);
+    assert_eq!((ended.leader.as_str(), ended.promotions), (old.name(), 0));
+}
+
+#[test]
+fn primary_cut_off_from_the_store_alone_stops_before_another_writes() {
+    let network = Network::new(3).unwrap();
+    let plan = Plan {
+        network: network.places(),
+        store_host: network.gateway(),
+        ..plan()
+    };
+    let mut ordeal = Ordeal::on(Cluster::start(&plan).unwrap(), Load::Unkind);
+    ordeal.strike();
+    let store = ordeal.cluster.etcd.address();
+    network.cut(ordeal.old.namespace(), store).unwrap();
+    assert_instance_is_no_primary(&ordeal);
+    ordeal.wait_new_leader(4 * authority_max());
+    network.heal(ordeal.old.namespace()).unwrap();
+    assert_eq!(ordeal.end(Loss::WithinBound).promotions, 1);
+}
+
+/// Clients still reach it, and it takes no write: stopped, or started again as a standby.
+fn assert_instance_is_no_primary(ordeal: &Ordeal) {
+    let limit = 2 * authority_max();
+    let stopped = tanist::testbed::wait_for("it stops writing", limit, || {
+        match ordeal.old.value("SELECT pg_is_in_recovery()") {
+            Ok(recovery) if recovery == "f" => Err("out of recovery".to_string()),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    });
+    stopped.unwrap();
+}
+
+/// Nobody is there to renew, and nobody to fence: pause means that PostgreSQL is left alone.
+#[test]
+fn in_pause_nothing_is_killed() {
+    let mut ordeal = Ordeal::begin();
+    let paused = ordeal
+        .cluster
+        .patch_config(&serde_json::json!({"pause": true}))
+        .unwrap();
+    assert_eq!(paused.code, 200, "{paused:?}");
+    std::thread::sleep(Duration::from_secs(3));
+    ordeal.strike();
+    let postmaster = ordeal.old.postmaster();
+    ordeal.cluster.etcd.kill().unwrap();
+    ordeal
+        .old
+        .signal_agent(rustix::process::Signal::KILL)
+        .unwrap();
+    std::thread::sleep(3 * authority_max());
+    assert_eq!(ordeal.old.postmaster(), postmaster);
+    ordeal
+        .clients
+        .wait_written(20, Duration::from_secs(5))
+        .unwrap();
+    ordeal.cluster.etcd.resume().unwrap();
+    ordeal.old.start().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(ordeal.old.postmaster(), postmaster);
+    let resumed = tanist::testbed::wait_for("resume is taken", Duration::from_secs(20), || {
+        let answer = ordeal
+            .cluster
+            .patch_config(&serde_json::json!({"pause": null}))?;
+        if answer.code == 200 {
+            Ok(())
+        } else {
+            Err(format!("{answer:?}"))
+        }
+    });
+    resumed.unwrap();
+    ordeal.end(Loss::None);
+}
