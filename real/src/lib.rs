@@ -8,6 +8,7 @@ pub mod fencer;
 pub mod peers;
 pub mod postgres;
 pub mod recorder;
+pub mod rest;
 pub mod secret;
 pub mod settings;
 pub mod sys;
