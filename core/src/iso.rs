@@ -26,6 +26,11 @@ pub fn iso_time(wall: Wall) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}+00:00")
 }
 
+/// The same with a blank instead of the `T`, as Patroni shows times that PostgreSQL told.
+pub fn shown_time(wall: Wall) -> String {
+    iso_time(wall).replacen('T', " ", 1)
+}
+
 /// Reads `YYYY-MM-DDTHH:MM[:SS[.fraction]](Z|+HH[:]MM)`; a blank may stand for the `T`.
 /// `None` without an offset: a local time means something else on every host.
 pub fn parse_iso(text: &str) -> Option<Wall> {

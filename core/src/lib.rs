@@ -1,6 +1,5 @@
 //! # Tanist's decision core
 pub mod agent;
-pub mod calendar;
 pub mod carry_out;
 pub mod cluster;
 pub mod cluster_json;

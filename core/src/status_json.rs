@@ -1,21 +1,18 @@
 //! What a member says of itself: the body of `GET /patroni`, fields in Patroni's order, and a section of
 //! Tanist's own. Also the bodies of `/history` and `/trace`. Renders the view; judges nothing.
 
-use crate::calendar;
 use crate::health::{
     SyncStanding, answered, received_or_replayed, replication_state, shown_state, sync_standing,
 };
+use crate::iso::{iso_time, shown_time};
 use crate::leader_key::Authority;
 use crate::name::{MemberName, Term};
 use crate::postgres::{ConnectedStandby, SqlStatus};
+use crate::publish::PROTOCOL_VERSION;
 use crate::time::Now;
 use crate::view::View;
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-/// The version in `patroni.version` of the status and in the member key. Patroni's agents compare it as
-/// dotted integers to choose a protocol, so it names the Patroni whose protocol is spoken.
-pub const PROTOCOL_VERSION: &str = "4.1.5";
 
 /// The body of `GET /patroni`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -119,7 +116,7 @@ impl StatusBody {
         let unlocked = view.cluster.as_ref().is_none_or(|c| c.is_unlocked());
         StatusBody {
             state: shown_state(view).into(),
-            postmaster_start_time: status.map(|s| calendar::shown(s.started_at)),
+            postmaster_start_time: status.map(|s| shown_time(s.started_at)),
             role: shown_role(view, status).into(),
             server_version: status.map(|s| s.server_version),
             xlog: status.map(Xlog::of),
@@ -166,7 +163,7 @@ impl Xlog {
         Xlog::Standby {
             received_location: received_or_replayed(status).0,
             replayed_location: status.replayed.0,
-            replayed_timestamp: status.replayed_at.map(calendar::shown),
+            replayed_timestamp: status.replayed_at.map(shown_time),
             paused: status.replay_paused,
         }
     }
@@ -242,13 +239,13 @@ impl TraceBody {
     pub fn of(view: &View, now: Now, lines_max: usize) -> TraceBody {
         let surplus = view.recent.len().saturating_sub(lines_max);
         let line = |told: &crate::view::Told| TraceLine {
-            at: calendar::iso(told.now.wall),
+            at: iso_time(told.now.wall),
             ms_ago: now.mono.since(told.now.mono).as_millis(),
             text: told.text.clone(),
         };
         TraceBody {
             member: view.name.clone(),
-            at: calendar::iso(now.wall),
+            at: iso_time(now.wall),
             decision: view.decision.clone(),
             recent: view.recent.iter().skip(surplus).map(line).collect(),
         }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 use tanist::clock;
 use tanist::rest::{Published, RestHandle, RestSettings, start};
@@ -116,6 +116,10 @@ fn primary() -> View {
     }
 }
 
+fn published(view: View) -> Published {
+    Arc::new(RwLock::new(Arc::new(view)))
+}
+
 /// A server with an agent behind it that answers as `script` says.
 struct Member {
     handle: Arc<RestHandle>,
@@ -131,7 +135,7 @@ fn member_for(
     credentials: Option<Credentials>,
     script: fn(&OperatorRequest) -> Option<Answer>,
 ) -> Member {
-    let published = Published::new(primary());
+    let shown = published(primary());
     let (inputs, mut asked) = tokio::sync::mpsc::unbounded_channel();
     let settings = RestSettings {
         listen: HostPort {
@@ -140,7 +144,7 @@ fn member_for(
         },
         credentials,
     };
-    let handle = Arc::new(start(settings, published.clone(), inputs).expect("a free port"));
+    let handle = Arc::new(start(settings, shown.clone(), inputs).expect("a free port"));
     let agent = Arc::downgrade(&handle);
     std::thread::spawn(move || {
         while let Some(Input::Operator(input)) = asked.blocking_recv() {
@@ -155,7 +159,7 @@ fn member_for(
     let address = handle.addresses()[0];
     Member {
         handle,
-        published,
+        published: shown,
         address,
     }
 }
@@ -242,7 +246,7 @@ fn primary_says_no_when_authority_has_ended_although_the_view_is_unchanged() {
         until,
         term: Term(3),
     };
-    member.published.publish(view);
+    *member.published.write().unwrap() = Arc::new(view);
     assert_eq!(member.ask("GET", "/primary").0, 200);
     while clock::mono() < until {
         std::thread::sleep(Duration::from_millis(20));
@@ -442,7 +446,7 @@ fn a_taken_port_is_told_at_the_start_with_a_remedy() {
         },
         credentials: None,
     };
-    let refused = start(settings, Published::new(primary()), inputs).err();
+    let refused = start(settings, published(primary()), inputs).err();
     let text = refused.expect("the port is taken").to_string();
     assert!(text.contains("check `restapi.listen`"), "{text}");
 }

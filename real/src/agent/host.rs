@@ -7,7 +7,8 @@ use crate::fencer::client::FencerHandle;
 use crate::peers;
 use crate::postgres::Adapter;
 use crate::recorder::Recorder;
-use std::sync::{Arc, PoisonError, RwLock};
+use crate::rest::{Published, RestHandle};
+use std::sync::{Arc, PoisonError};
 use tanist_core::agent::{Agent, Output};
 use tanist_core::effect::{Effect, EffectBody};
 use tanist_core::fencer::FencerInput;
@@ -17,16 +18,14 @@ use tanist_core::view::{Role, View};
 use tanist_driver::Host;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The view that was published last. Readers take the inner `Arc` and let go of the lock.
-pub type PublishedView = Arc<RwLock<Arc<View>>>;
-
 pub struct AgentHost {
     pub store: Store,
     pub postgres: Adapter,
     /// `None`: `fencer: off`.
     pub fencer: Option<FencerHandle>,
     pub recorder: Recorder,
-    pub published: PublishedView,
+    pub published: Published,
+    pub rest: RestHandle,
     pub inputs: UnboundedSender<Input>,
     /// What the recorder was last told to be of lasting interest.
     pub standing: Option<(Role, bool)>,
@@ -61,10 +60,7 @@ impl Host<Agent> for AgentHost {
             (body @ EffectBody::Fencer(_), None) => {
                 self.refuse_without_fencer(&Effect { id: op, body });
             }
-            // Whoever asked waits for the answer in the published view, where it stays readable.
-            (EffectBody::Reply { request, answer }, _) => {
-                tracing::info!("request {request} answered: {answer:?}");
-            }
+            (EffectBody::Reply { request, answer }, _) => self.rest.reply(&request, answer),
             (EffectBody::Exit { code }, _) => {
                 tracing::debug!("exit {code} is the loop's own to carry out");
             }

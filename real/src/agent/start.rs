@@ -6,7 +6,7 @@
 //! 4. PostgreSQL's adapter, recorder, watch, REST; then the loop.
 
 use super::command_line::EXIT_REFUSED;
-use super::host::{AgentHost, PublishedView};
+use super::host::AgentHost;
 use super::postmaster::{FencedHost, adopt_running};
 use super::signals::Signals;
 use super::{logging, wiring};
@@ -17,6 +17,7 @@ use crate::fencer::replacement::FencerSettings;
 use crate::peers;
 use crate::postgres::{Adapter, DirectHost, PostmasterHost};
 use crate::recorder::Recorder;
+use crate::rest::{self, Published};
 use crate::settings::local::Local;
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -117,7 +118,8 @@ async fn live(configuration: Configuration) -> anyhow::Result<u8> {
     let header = Header::new(commit, settings, boot, seed, now);
     let recorder = Recorder::start(&local.recorder.dir, local.recorder.size_max, header)
         .context("the flight recorder's thread cannot be started")?;
-    let published: PublishedView = Arc::new(RwLock::new(Arc::new(agent.view())));
+    let published: Published = Arc::new(RwLock::new(Arc::new(agent.view())));
+    let rest = rest::start(wiring::rest(&local), published.clone(), inputs.clone())?;
     let _watch = store.watch(inputs.clone());
     signals.serve(configuration, inputs.clone());
     tracing::info!(
@@ -132,6 +134,7 @@ async fn live(configuration: Configuration) -> anyhow::Result<u8> {
         fencer,
         recorder,
         published,
+        rest,
         inputs,
         standing: None,
     };

@@ -1,6 +1,7 @@
 //! Which part of the configuration each adapter gets, in that adapter's own words.
 
 use crate::postgres::{AsideCopies, DbUser, PgSettings};
+use crate::rest::RestSettings;
 use crate::secret::Secret;
 use crate::settings::local::Local;
 use crate::settings::postgresql::Login;
@@ -40,6 +41,13 @@ pub fn postgres(local: &Local) -> PgSettings {
         custom_conf: pg.custom_conf.clone(),
         recovery_conf: pg.recovery_conf.clone(),
         aside: AsideCopies::KeepNewest,
+    }
+}
+
+pub fn rest(local: &Local) -> RestSettings {
+    RestSettings {
+        listen: local.rest.listen.clone(),
+        credentials: local.rest.credentials.clone(),
     }
 }
 

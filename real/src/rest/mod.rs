@@ -24,23 +24,11 @@ pub use server::{RestError, RestHandle, RestSettings, start};
 use std::sync::{Arc, PoisonError, RwLock};
 use tanist_core::view::View;
 
-/// The latest view. The agent replaces it; connections read it without holding the agent up.
-#[derive(Clone, Debug)]
-pub struct Published(Arc<RwLock<Arc<View>>>);
+/// The view that was published last. The agent replaces the inner `Arc`; a connection takes it and lets go
+/// of the lock, so that neither holds the other up.
+pub type Published = Arc<RwLock<Arc<View>>>;
 
-impl Published {
-    pub fn new(view: View) -> Published {
-        Published(Arc::new(RwLock::new(Arc::new(view))))
-    }
-
-    pub fn publish(&self, view: View) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
-    }
-
-    pub fn latest(&self) -> Arc<View> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
+fn latest(published: &Published) -> Arc<View> {
+    let view = published.read().unwrap_or_else(PoisonError::into_inner);
+    view.clone()
 }

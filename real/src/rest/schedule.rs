@@ -1,8 +1,7 @@
 //! Reads the time at which something is to happen, as people write it: with a zone or an offset, and not
 //! in the past. A time without a zone means something else on every host and is refused.
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
+use tanist_core::iso::parse_iso;
 use tanist_core::time::Wall;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,37 +13,19 @@ pub enum BadTime {
 
 /// `now` is the wall clock of whoever checks.
 pub fn read(text: &str, now: Wall) -> Result<Wall, BadTime> {
-    let at = match parse(text) {
-        Some(at) => at,
-        None if text.parse::<DateTime>().is_ok() => return Err(BadTime::NoZone),
-        None => return Err(BadTime::Unreadable),
+    let text = text.trim();
+    let Some(at) = parse_iso(text) else {
+        let readable_in_some_zone = parse_iso(&format!("{text}Z")).is_some();
+        return Err(if readable_in_some_zone {
+            BadTime::NoZone
+        } else {
+            BadTime::Unreadable
+        });
     };
-    let at = Wall(at.as_microsecond());
     if at < now {
         return Err(BadTime::InPast);
     }
     Ok(at)
-}
-
-/// An instant with its offset. Seconds may be left out; a blank may stand before the offset.
-fn parse(text: &str) -> Option<Timestamp> {
-    let text = text.trim();
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Some(at);
-    }
-    let forms = [
-        "%Y-%m-%dT%H:%M%:z",
-        "%Y-%m-%d %H:%M%:z",
-        "%Y-%m-%dT%H:%M%z",
-        "%Y-%m-%d %H:%M%z",
-        "%Y-%m-%d %H:%M:%S %z",
-        "%Y-%m-%d %H:%M %z",
-    ];
-    let with_zulu = text.strip_suffix(['Z', 'z']).map(|t| format!("{t}+0000"));
-    let text = with_zulu.as_deref().unwrap_or(text);
-    forms
-        .iter()
-        .find_map(|form| Timestamp::strptime(form, text).ok())
 }
 
 #[cfg(test)]

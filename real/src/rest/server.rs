@@ -202,7 +202,7 @@ async fn answer(request: Request<Incoming>, office: &Office) -> Response<Full<By
     let (path, query) = (request.uri().path().to_string(), request.uri().query());
     let query = query.unwrap_or_default().to_string();
     let asked = route(request.method(), &path);
-    let view = office.published.latest();
+    let view = super::latest(&office.published);
     let now = clock::now();
     let reply = match asked {
         Route::Health(asked) => show::check(&view, now, &path, &query, asked),
