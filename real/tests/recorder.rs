@@ -53,7 +53,7 @@ impl Life {
                 wall: Wall(0),
             };
             let input = Input::Dcs(DcsInput::WatchLost {
-                why: format!("{} {}", self.handles, "x".repeat(500)),
+                why: format!("{} {}", self.handles, "x".repeat(50)),
             });
             let mut output = Output::default();
             self.agent.handle(now, input.clone(), &mut output);

@@ -25,6 +25,12 @@ const WAITING_MAX: usize = 1_024;
 const DIGEST_EVERY: u64 = 64;
 /// All segments together are this many times as large as one.
 const SEGMENTS: u64 = 16;
+
+/// How much a segment holds before the next begins: its share of the whole, and at least as much again as the
+/// snapshot at its head, or a large state would be written over and over.
+fn segment_room(size_max: u64, head: u64) -> u64 {
+    (size_max / SEGMENTS).max(head.saturating_mul(2))
+}
 /// After lines were lost, how long until a new segment is tried.
 const RETRY_AFTER: Span = Span::secs(1);
 
@@ -36,7 +42,9 @@ pub struct Recorder {
     /// Raised by the thread when a line could not be written.
     failed: Arc<AtomicBool>,
     segment_bytes: u64,
+    /// Of the segment being written.
     segment_bytes_max: u64,
+    size_max: u64,
     state: State,
 }
 
@@ -73,7 +81,8 @@ impl Recorder {
             thread: Some(thread),
             failed,
             segment_bytes: text.len() as u64,
-            segment_bytes_max: size_max / SEGMENTS,
+            segment_bytes_max: segment_room(size_max, text.len() as u64),
+            size_max,
             state: State::Writing,
         };
         recorder.send(Message::Begin { before: 0, text });
@@ -122,6 +131,7 @@ impl Recorder {
         let text = self.recording.segment(agent);
         let before = self.recording.handles();
         self.segment_bytes = text.len() as u64;
+        self.segment_bytes_max = segment_room(self.size_max, self.segment_bytes);
         self.state = if self.send(Message::Begin { before, text }) {
             State::Writing
         } else {

@@ -144,8 +144,8 @@ impl Writer {
                 .last()
                 .map_or(1, |s| s.number + 1),
         };
-        let room_for = text.len() as u64;
-        self.make_room(number, room_for)?;
+        let room = super::segment_room(self.size_max, text.len() as u64);
+        self.make_room(number, room)?;
         let kept = std::mem::take(&mut self.keep_next);
         let path = self.dir.join(Segment::file_name(number, kept));
         let file = OpenOptions::new()
