@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 use tanist::clock;
-use tanist::rest::{Published, RestHandle, RestSettings, start};
+use tanist::rest::{Look, Published, RestHandle, RestSettings, start};
 use tanist::secret::Secret;
 use tanist::settings::restapi::Credentials;
 use tanist::settings::section::HostPort;
@@ -120,6 +120,11 @@ fn published(view: View) -> Published {
     Arc::new(RwLock::new(Arc::new(view)))
 }
 
+/// PostgreSQL says nothing of its own: answers come from the view.
+fn no_look() -> Look {
+    Arc::new(|| Box::pin(async { None }))
+}
+
 /// A server with an agent behind it that answers as `script` says.
 struct Member {
     handle: Arc<RestHandle>,
@@ -144,7 +149,7 @@ fn member_for(
         },
         credentials,
     };
-    let handle = Arc::new(start(settings, shown.clone(), inputs).expect("a free port"));
+    let handle = Arc::new(start(settings, shown.clone(), no_look(), inputs).expect("a free port"));
     let agent = Arc::downgrade(&handle);
     std::thread::spawn(move || {
         while let Some(Input::Operator(input)) = asked.blocking_recv() {
@@ -446,7 +451,7 @@ fn a_taken_port_is_told_at_the_start_with_a_remedy() {
         },
         credentials: None,
     };
-    let refused = start(settings, published(primary()), inputs).err();
+    let refused = start(settings, published(primary()), no_look(), inputs).err();
     let text = refused.expect("the port is taken").to_string();
     assert!(text.contains("check `restapi.listen`"), "{text}");
 }

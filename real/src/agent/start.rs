@@ -119,7 +119,13 @@ async fn live(configuration: Configuration) -> anyhow::Result<u8> {
     let recorder = Recorder::start(&local.recorder.dir, local.recorder.size_max, header)
         .context("the flight recorder's thread cannot be started")?;
     let published: Published = Arc::new(RwLock::new(Arc::new(agent.view())));
-    let rest = rest::start(wiring::rest(&local), published.clone(), inputs.clone())?;
+    let look = wiring::look(postgres.observer());
+    let rest = rest::start(
+        wiring::rest(&local),
+        published.clone(),
+        look,
+        inputs.clone(),
+    )?;
     let _watch = store.watch(inputs.clone());
     signals.serve(configuration, inputs.clone());
     tracing::info!(

@@ -1,12 +1,14 @@
 //! Which part of the configuration each adapter gets, in that adapter's own words.
 
-use crate::postgres::{AsideCopies, DbUser, PgSettings};
-use crate::rest::RestSettings;
+use crate::postgres::{AsideCopies, DbUser, Observer, PgSettings};
+use crate::rest::{Look, RestSettings};
 use crate::secret::Secret;
 use crate::settings::local::Local;
 use crate::settings::postgresql::Login;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tanist_core::postgres::Address;
+use tanist_core::time::Span;
 
 pub fn postgres(local: &Local) -> PgSettings {
     let pg = &local.postgres;
@@ -42,6 +44,16 @@ pub fn postgres(local: &Local) -> PgSettings {
         recovery_conf: pg.recovery_conf.clone(),
         aside: AsideCopies::KeepNewest,
     }
+}
+
+/// A peer in an election waits two seconds for all of its answers; a healthy PostgreSQL needs milliseconds.
+const LOOK_WITHIN: Span = Span::millis(200);
+
+pub fn look(observer: Observer) -> Look {
+    Arc::new(move || {
+        let observer = observer.clone();
+        Box::pin(async move { observer.observe(LOOK_WITHIN).await })
+    })
 }
 
 pub fn rest(local: &Local) -> RestSettings {

@@ -111,6 +111,10 @@ impl Adapter {
         });
     }
 
+    pub fn observer(&self) -> Observer {
+        Observer(Arc::clone(&self.context))
+    }
+
     /// Asks the operation to end if it has not taken effect. One that is not running is none.
     pub fn cancel(&self, op: OpId) {
         let lane = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,6 +186,17 @@ fn on_own_thread<T: Send + 'static>(
         .name(format!("pg-{name}"))
         .spawn(body);
     receiver
+}
+
+/// Looks at PostgreSQL for somebody else than the core; from any runtime.
+#[derive(Clone)]
+pub struct Observer(Arc<Context>);
+
+impl Observer {
+    /// `None`: the look broke off.
+    pub async fn observe(&self, within: Span) -> Option<Observation> {
+        look(&self.0, Deadline::after(within)).await.ok()
+    }
 }
 
 /// One look, from a thread of its own. `None`: it broke off.

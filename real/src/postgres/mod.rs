@@ -40,6 +40,6 @@ mod tool;
 mod trouble;
 mod upstream;
 
-pub use adapter::Adapter;
+pub use adapter::{Adapter, Observer};
 pub use host::{DirectHost, PostmasterCommand, PostmasterHost};
 pub use settings::{AsideCopies, DbUser, LocalHost, PgSettings, state_dir_beside};

@@ -8,9 +8,11 @@
 //! - `pending`: who waits for which request's end
 //! - `outcome`: how a request's end reads in Patroni's status codes
 //! - `access`: who may change things
+//! - `fresh`: what is true at the moment of asking
 
 mod access;
 mod change;
+mod fresh;
 mod outcome;
 mod pending;
 mod route;
@@ -19,6 +21,7 @@ mod server;
 mod show;
 
 pub use access::authorization;
+pub use fresh::Look;
 pub use server::{RestError, RestHandle, RestSettings, start};
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -3,6 +3,7 @@
 
 use super::access;
 use super::change::{self, Body};
+use super::fresh::{Fresh, Look};
 use super::outcome::{self, Reply, Shape};
 use super::pending::Pending;
 use super::route::{Change, Route, route};
@@ -81,12 +82,14 @@ struct Office {
     inputs: UnboundedSender<Input>,
     pending: Pending,
     credentials: Option<Credentials>,
+    fresh: Fresh,
 }
 
 /// Binds at once, so that a taken port is told at the start; serves from a thread of its own.
 pub fn start(
     settings: RestSettings,
     published: Published,
+    look: Look,
     inputs: UnboundedSender<Input>,
 ) -> Result<RestHandle, RestError> {
     let listeners = bind(&settings.listen)?;
@@ -98,6 +101,7 @@ pub fn start(
         inputs,
         pending: pending.clone(),
         credentials: settings.credentials,
+        fresh: Fresh::new(look),
     });
     let (until_dropped, dropped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -206,7 +210,10 @@ async fn answer(request: Request<Incoming>, office: &Office) -> Response<Full<By
     let now = clock::now();
     let reply = match asked {
         Route::Health(asked) => show::check(&view, now, &path, &query, asked),
-        Route::Status => show::status(&view, now),
+        Route::Status => {
+            let view = office.fresh.view(&view).await;
+            show::status(&view, clock::now())
+        }
         Route::Cluster => show::cluster(&view),
         Route::History => show::timelines(&view),
         Route::Config => show::config(&view),

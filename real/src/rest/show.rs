@@ -1,5 +1,5 @@
 //! Everything that only reads: health checks, status, cluster, history, configuration, recent decisions.
-//! The view is judged at the moment of answering; nothing is asked of PostgreSQL or the store.
+//! The view is judged at the moment of answering; nothing here asks PostgreSQL or the store.
 
 use super::outcome::{Reply, Shape};
 use serde::Serialize;
