@@ -34,10 +34,19 @@ impl Drop for Folder {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that is free now, below those that the kernel gives to outgoing connections, so that only
+/// another test could take it; each process begins to look elsewhere.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
-    listener.local_addr().expect("its address").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let nth = TAKEN.fetch_add(1, Ordering::Relaxed);
+        assert!(nth < 10_000, "no free port of loopback");
+        let offset = std::process::id().wrapping_mul(97).wrapping_add(nth) % 16_000;
+        let port = 16_000 + u16::try_from(offset).expect("below 16000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The etcd binary: `TANIST_TEST_ETCD`, or the first on the path.
@@ -158,9 +167,9 @@ impl Etcd {
         self.members[i].process = Some(command.spawn().expect("etcd starts"));
     }
 
-    fn wait_healthy(&self, i: usize) {
+    fn wait_healthy(&mut self, i: usize) {
         let began = Instant::now();
-        while began.elapsed() < START_BUDGET {
+        while began.elapsed() < START_BUDGET && self.is_running(i) {
             let health = http(
                 self.members[i].health,
                 "GET",
@@ -178,7 +187,12 @@ impl Etcd {
             .path()
             .join(format!("{}.log", self.members[i].name));
         let log = std::fs::read_to_string(log).unwrap_or_default();
-        panic!("etcd was not healthy within {START_BUDGET:?}:\n{log}");
+        panic!("etcd was not healthy after {:?}:\n{log}", began.elapsed());
+    }
+
+    fn is_running(&mut self, i: usize) -> bool {
+        let process = self.members[i].process.as_mut();
+        process.is_some_and(|process| matches!(process.try_wait(), Ok(None)))
     }
 
     /// `http(s)://127.0.0.1:PORT` of each member.
