@@ -141,7 +141,7 @@ pub struct Broken {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     pub evaluations: u64,
-    /// Evaluations set aside because an assumption did not hold, with the time this lasted.
+    /// Evaluations set aside because an assumption did not hold.
     pub suspended: u64,
     pub suspended_for: Span,
 }

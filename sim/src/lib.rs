@@ -1,22 +1,35 @@
 //! # The simulator
 //!
 //! (architecture page)
+pub mod account;
 pub mod act;
 pub mod agenda;
+pub mod app;
+pub mod apply;
 pub mod attempt;
 pub mod campaign;
+pub mod clock;
 pub mod command;
+pub mod due;
 pub mod event;
+pub mod host;
+pub mod invariants;
 pub mod library;
 pub mod marks;
 pub mod moment;
+pub mod operator;
+pub mod pg;
 pub mod plan;
 pub mod report;
+pub mod sabotage;
 pub mod scenario;
 pub mod shape;
+pub mod shell;
 pub mod shrink;
+pub mod store;
 pub mod streams;
 pub mod swarm;
 pub mod trace;
 pub mod truth;
+pub mod wire;
 pub mod world;

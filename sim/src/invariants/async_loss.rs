@@ -1,0 +1,40 @@
+//! S11: in asynchronous mode the chosen member's WAL ends no further behind the position that the last leader
+//! published than `maximum_lag_on_failover`. What is lost beyond that was written after the last publication.
+//! Rests on A4, and on the store's keys (A3).
+
+use super::Invariant;
+use super::assumptions::Assumption;
+use crate::wire::Seat;
+use crate::world::World;
+use tanist_core::keys::Status;
+use tanist_core::lsn::Lsn;
+
+impl World {
+    pub(crate) fn check_async_loss(&mut self, seat: Seat) {
+        let now = self.now();
+        if !self
+            .oracle
+            .assumptions
+            .hold(&[Assumption::FreeRun, Assumption::Store])
+        {
+            return self.oracle.set_aside(Invariant::AsyncLossBounded);
+        }
+        let status = self
+            .store
+            .get("status")
+            .and_then(|kv| Status::parse(&kv.value));
+        let Some(published) = status.map(|status| Lsn(status.optime)) else {
+            return self.oracle.set_aside(Invariant::AsyncLossBounded);
+        };
+        let mine = self.pgs[seat.index()].dir.wal.lsn;
+        let behind = published.bytes_ahead_of(mine);
+        let verdict = match behind <= self.shape.maximum_lag_on_failover {
+            true => Ok(()),
+            false => Err(format!(
+                "{} promotes at {mine}, {behind} bytes behind the published {published}",
+                self.name(seat)
+            )),
+        };
+        self.oracle.judge(Invariant::AsyncLossBounded, now, verdict);
+    }
+}

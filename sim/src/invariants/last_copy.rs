@@ -1,0 +1,48 @@
+//! S16: no data directory is discarded while its member owns the leader key, and none that is whole is
+//! discarded unless another whole copy of the same cluster exists. Rests on A5 and A6.
+
+use super::Invariant;
+use super::assumptions::Assumption;
+use crate::wire::Seat;
+use crate::world::World;
+
+impl World {
+    pub(crate) fn check_discard(&mut self, seat: Seat) {
+        let now = self.now();
+        let sound = [
+            Assumption::DurableDisks,
+            Assumption::FaultCount,
+            Assumption::Store,
+        ];
+        if !self.oracle.assumptions.hold(&sound) {
+            return self.oracle.set_aside(Invariant::LastCopyKept);
+        }
+        let verdict = self.may_discard(seat);
+        self.oracle.judge(Invariant::LastCopyKept, now, verdict);
+    }
+
+    fn may_discard(&self, seat: Seat) -> Result<(), String> {
+        let mine = &self.pgs[seat.index()].dir;
+        if !mine.is_whole() || self.oracle.evidence.ever_led.is_none() {
+            return Ok(());
+        }
+        if self.leader_seat() == Some(seat) {
+            return Err(format!(
+                "{} owns the leader key and discards its data",
+                self.name(seat)
+            ));
+        }
+        let system = self.wal.system(mine.wal.branch);
+        let another = self.pgs.iter().enumerate().any(|(at, pg)| {
+            let other = at != seat.index() && pg.dir.is_whole() && !pg.dir.corrupt;
+            other && self.wal.system(pg.dir.wal.branch) == system
+        });
+        match another {
+            true => Ok(()),
+            false => Err(format!(
+                "{} discards the last copy of the cluster",
+                self.name(seat)
+            )),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What must come about once all is healed: L01 one leader serves writes, L02 every member that policy can repair
+//! streams on its timeline, L03 nobody changes the leader without need, L06 every request has ended.
+//!
+//! L01, L02 and L06 are judged when the run asks for it, after `recovery_bound`. L03 is judged at every change
+//! of the leader key while the weather has been fair for long.
+
+use super::Invariant;
+use super::assumptions::Assumption;
+use crate::host::Wanted;
+use crate::wire::Seat;
+use crate::world::World;
+use tanist_core::time::Span;
+
+impl World {
+    /// How long after `HealAll` a cluster may take: leases that elections prolonged run out, a leader is
+    /// chosen and promoted, every other member is rewound or cloned, some twice.
+    pub fn recovery_bound(&self) -> Span {
+        let shape = &self.shape;
+        let election = shape.ttl.times(2) + shape.loop_wait + shape.retry_timeout;
+        election.times(2) + Span::secs(180)
+    }
+
+    /// Judges what must have come about by now.
+    pub fn check_recovered(&mut self) {
+        let now = self.now();
+        let set_aside = !self
+            .oracle
+            .assumptions
+            .hold(&[Assumption::Store, Assumption::FaultCount]);
+        if set_aside
+            || self.is_paused()
+            || self.shape.commit_mode != crate::shape::CommitMode::Async
+        {
+            self.oracle.set_aside(Invariant::OneLeaderServes);
+            self.oracle.set_aside(Invariant::AllFollow);
+            return;
+        }
+        let leads = self.one_leader_serves();
+        self.oracle
+            .judge(Invariant::OneLeaderServes, now, leads.clone());
+        if leads.is_ok() {
+            let follow = self.all_follow();
+            self.oracle.judge(Invariant::AllFollow, now, follow);
+        }
+        let ended = match self.open_too_long() {
+            None => Ok(()),
+            Some(id) => Err(format!("request {id} never ended")),
+        };
+        self.oracle.judge(Invariant::RequestsEnd, now, ended);
+    }
+
+    fn one_leader_serves(&self) -> Result<(), String> {
+        let Some(leader) = self.leader_seat() else {
+            return Err("nobody owns the leader key".to_string());
+        };
+        if !self.pgs[leader.index()].accepts_writes() {
+            return Err(format!(
+                "{} owns the leader key and accepts no writes",
+                self.name(leader)
+            ));
+        }
+        match self.says_primary(leader) {
+            true => Ok(()),
+            false => Err(format!("{} leads and does not say so", self.name(leader))),
+        }
+    }
+
+    fn all_follow(&self) -> Result<(), String> {
+        let Some(leader) = self.leader_seat() else {
+            return Err("nobody owns the leader key".to_string());
+        };
+        let timeline = self.wal.timeline(self.pgs[leader.index()].dir.wal.branch);
+        for at in 0..self.pgs.len() as u8 {
+            let seat = Seat(at);
+            if seat == leader || self.hosts[seat.index()].wanted == Wanted::Down {
+                continue;
+            }
+            let pg = &self.pgs[seat.index()];
+            if self.beyond_repair(seat, leader) {
+                continue;
+            }
+            if pg.receiver().is_none_or(|r| r.stalled.is_some()) {
+                return Err(format!("{} does not stream", self.name(seat)));
+            }
+            let own = self.wal.timeline(pg.dir.wal.branch);
+            if own != timeline {
+                return Err(format!("{} streams on timeline {own}", self.name(seat)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Diverged, and no policy allows to throw its data away: a person must look at it.
+    fn beyond_repair(&self, seat: Seat, leader: Seat) -> bool {
+        let (mine, leads) = (&self.pgs[seat.index()].dir, &self.pgs[leader.index()].dir);
+        let policy = self.shape.rewind;
+        let rewinds = policy.use_pg_rewind && policy.wal_log_hints;
+        let half_rewound = mine.layout == crate::pg::instance::Layout::HalfRewound;
+        let diverged = mine.is_whole() && !self.wal.is_prefix(mine.wal, leads.wal);
+        (half_rewound && !policy.remove_data_directory_on_rewind_failure)
+            || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
+    }
+
+    /// The leader key has another owner than before.
+    pub(crate) fn check_needless_change(&mut self, from: &str, to: Option<&str>) {
+        let now = self.now();
+        let settling = self.recovery_bound();
+        let sound = [Assumption::Clocks, Assumption::Store, Assumption::FreeRun];
+        let calm = self.oracle.calm.has_settled(now, settling);
+        if !calm || !self.oracle.assumptions.hold(&sound) {
+            return self.oracle.set_aside(Invariant::NoNeedlessChange);
+        }
+        let to = to.unwrap_or("nobody");
+        let story = format!("the leader key went from {from} to {to} without need");
+        self.oracle
+            .judge(Invariant::NoNeedlessChange, now, Err(story));
+    }
+
+    /// The leader key was renewed or kept: no change is what was promised.
+    pub(crate) fn note_no_change(&mut self) {
+        if self
+            .oracle
+            .calm
+            .has_settled(self.now(), self.recovery_bound())
+        {
+            self.oracle.fine(Invariant::NoNeedlessChange);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The promises of the cluster, judged against the true world after every event. One file a promise, each with
+//! its reason in PostgreSQL's terms. No file here changes anything.
+//!
+//! A promise is set aside, and counted as such, while an assumption that it rests on does not hold.
+
+pub mod assumptions;
+pub mod async_loss;
+pub mod calm;
+pub mod initialize_once;
+pub mod key_hand_over;
+pub mod last_copy;
+pub mod liveness;
+pub mod no_writer_past_deadline;
+pub mod nofailover;
+pub mod one_content;
+pub mod one_operation;
+pub mod one_says_primary;
+pub mod one_writer;
+pub mod pause_touches_nothing;
+pub mod progress;
+pub mod promote_needs_key;
+pub mod replayable;
+pub mod revisions_grow;
+pub mod rewind_preconditions;
+pub mod streaming_is_prefix;
+pub mod switchover_loses_nothing;
+pub mod timelines_grow;
+
+use crate::event::{Broken, Counted};
+use crate::moment::Moment;
+use assumptions::Assumptions;
+use calm::Calm;
+use std::collections::BTreeMap;
+use tanist_core::time::Span;
+
+macro_rules! invariants {
+    ($($name:ident $text:literal;)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Invariant { $($name,)* }
+        impl Invariant {
+            pub const ALL: &'static [Invariant] = &[$(Invariant::$name,)*];
+            /// Its id in the catalogue, and its name.
+            pub fn name(self) -> &'static str {
+                match self { $(Invariant::$name => $text,)* }
+            }
+        }
+    };
+}
+
+invariants! {
+    OneWriter "S01 one-writer";
+    PromoteNeedsKey "S02 promote-needs-key";
+    NoWriterPastDeadline "S03 no-writer-past-deadline";
+    KeyHandOver "S04 key-hand-over";
+    RevisionsGrow "S05 revisions-grow";
+    NofailoverNeverChosen "S10 nofailover-never-chosen";
+    AsyncLossBounded "S11 async-loss-bounded";
+    TimelinesGrow "S12 timelines-grow";
+    OneContent "S13 one-content";
+    StreamingIsPrefix "S14 streaming-is-prefix";
+    RewindPreconditions "S15 rewind-preconditions";
+    LastCopyKept "S16 last-copy-kept";
+    InitializeOnce "S17 initialize-once";
+    PauseTouchesNothing "S18 pause-touches-nothing";
+    OneSaysPrimary "S21 one-says-primary";
+    OneOperation "S23 one-operation";
+    SwitchoverLosesNothing "S27 switchover-loses-nothing";
+    Replayable "S29 replayable";
+    OneLeaderServes "L01 one-leader-serves";
+    AllFollow "L02 all-follow";
+    NoNeedlessChange "L03 no-needless-change";
+    RequestsEnd "L06 requests-end";
+    Progress "L07 progress";
+}
+
+/// Judges, counts, and keeps the first broken promise.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    counts: Vec<Counts>,
+    pub broken: Option<Broken>,
+    pub assumptions: Assumptions,
+    pub calm: Calm,
+    pub evidence: Evidence,
+    /// The instant that is being judged.
+    pub now: Moment,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    evaluations: u64,
+    suspended: u64,
+    suspended_for: Span,
+    seen_at: Moment,
+}
+
+/// What was seen happen, for promises about more than one instant.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// The end of each member's authority as the true lease gives it, on its own clock.
+    pub deadlines: BTreeMap<crate::wire::Seat, tanist_core::time::Mono>,
+    /// The leader key was held by somebody at least once.
+    pub ever_led: Option<Moment>,
+    /// The value under which the cluster was founded.
+    pub founded_as: Option<String>,
+    /// A leader released its key after a clean stop that a switchover had asked for: the end of its WAL.
+    pub handed_over: Option<switchover_loses_nothing::HandedOver>,
+    /// Greatest revision that each life decided from.
+    /// How busy each agent is kept.
+    pub told: BTreeMap<crate::wire::Seat, progress::Told>,
+    pub decided_from: BTreeMap<crate::wire::Seat, (u32, tanist_core::dcs::Revision)>,
+}
+
+impl Oracle {
+    pub fn judge(&mut self, which: Invariant, at: Moment, verdict: Result<(), String>) {
+        self.fine(which);
+        if let Err(story) = verdict
+            && self.broken.is_none()
+        {
+            let invariant = which.name().to_string();
+            self.broken = Some(Broken {
+                invariant,
+                at,
+                story,
+            });
+        }
+    }
+
+    /// The promise holds at a glance.
+    pub fn fine(&mut self, which: Invariant) {
+        let now = self.now;
+        let counts = self.count(which);
+        counts.evaluations += 1;
+        counts.seen_at = now;
+    }
+
+    /// The promise is not made just now.
+    pub fn set_aside(&mut self, which: Invariant) {
+        let now = self.now;
+        let counts = self.count(which);
+        counts.suspended += 1;
+        counts.suspended_for = counts.suspended_for + now.since(counts.seen_at);
+        counts.seen_at = now;
+    }
+
+    fn count(&mut self, which: Invariant) -> &mut Counts {
+        if self.counts.is_empty() {
+            self.counts = vec![Counts::default(); Invariant::ALL.len()];
+        }
+        &mut self.counts[which as usize]
+    }
+
+    pub fn counted(&self) -> BTreeMap<&'static str, Counted> {
+        let of = |which: &Invariant| {
+            let counts = self
+                .counts
+                .get(*which as usize)
+                .copied()
+                .unwrap_or_default();
+            Counted {
+                evaluations: counts.evaluations,
+                suspended: counts.suspended,
+                suspended_for: counts.suspended_for,
+            }
+        };
+        Invariant::ALL
+            .iter()
+            .map(|which| (which.name(), of(which)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_broken_promise_is_kept_and_all_are_counted() {
+        let mut oracle = Oracle::default();
+        oracle.judge(Invariant::OneWriter, Moment::secs(1), Ok(()));
+        oracle.judge(Invariant::OneWriter, Moment::secs(2), Err("two".into()));
+        oracle.judge(Invariant::OneContent, Moment::secs(3), Err("other".into()));
+        assert_eq!(oracle.broken.as_ref().map(|b| b.at), Some(Moment::secs(2)));
+        assert_eq!(oracle.counted()["S01 one-writer"].evaluations, 2);
+    }
+}

@@ -1,0 +1,57 @@
+//! S13: among the members that serve (write, or stream as standbys) there is one WAL content for each
+//! timeline and position. Two forks with one number that both serve can never be told apart by number, and
+//! each follows or is followed as if it were the other. Rests on A3, A4, A5.
+
+use super::Invariant;
+use super::assumptions::Assumption;
+use crate::pg::wal::Position;
+use crate::wire::Seat;
+use crate::world::World;
+
+impl World {
+    pub(crate) fn check_one_content(&mut self) {
+        let now = self.now();
+        let sound = [
+            Assumption::Store,
+            Assumption::FreeRun,
+            Assumption::DurableDisks,
+        ];
+        if !self.oracle.assumptions.hold(&sound) {
+            return self.oracle.set_aside(Invariant::OneContent);
+        }
+        for a in 0..self.pgs.len() as u8 {
+            for b in a + 1..self.pgs.len() as u8 {
+                let (a, b) = (Seat(a), Seat(b));
+                if let Some(story) = self.clash(a, b) {
+                    return self.oracle.judge(Invariant::OneContent, now, Err(story));
+                }
+            }
+        }
+        self.oracle.fine(Invariant::OneContent);
+    }
+
+    fn clash(&self, a: Seat, b: Seat) -> Option<String> {
+        let (mine, theirs) = (self.served(a)?, self.served(b)?);
+        let number = self.wal.timeline(mine.branch);
+        let excused = |seat| !self.oracle.assumptions.stop_bound_holds(seat, self.now());
+        if mine.branch == theirs.branch || number != self.wal.timeline(theirs.branch) {
+            return None;
+        }
+        if excused(a) || excused(b) {
+            return None;
+        }
+        let end = Ord::min(mine.lsn, theirs.lsn);
+        let hash = |at| self.wal.hash_at(self.wal.cut_at(at, end));
+        (hash(mine) != hash(theirs)).then(|| {
+            let (a, b) = (self.name(a), self.name(b));
+            format!("{a} and {b} serve timeline {number} with different WAL before {end}")
+        })
+    }
+
+    /// The WAL that this member serves from, if it serves.
+    fn served(&self, seat: Seat) -> Option<Position> {
+        let pg = &self.pgs[seat.index()];
+        let serves = pg.can_write() || pg.receiver().is_some();
+        (serves && self.powered(seat)).then_some(pg.dir.wal)
+    }
+}

@@ -1,0 +1,37 @@
+//! S18: an agent that knows of the pause starts, stops, promotes, rewinds, clones nothing unless somebody asked
+//! for it since. Maintenance mode exists so that people can work on PostgreSQL with nobody in the way.
+
+use super::Invariant;
+use crate::wire::Seat;
+use crate::world::World;
+use tanist_core::postgres::Operation;
+use tanist_core::time::Span;
+
+/// A request of an operator excuses what follows from it for this long.
+const EXCUSED_FOR: Span = Span::secs(120);
+
+impl World {
+    pub(crate) fn check_pause(&mut self, seat: Seat, operation: &Operation) {
+        let now = self.now();
+        let Some(agent) = self.hosts[seat.index()].agent.as_ref() else {
+            return;
+        };
+        if !agent.agent.view().paused {
+            return self.oracle.fine(Invariant::PauseTouchesNothing);
+        }
+        let asked = self
+            .requests
+            .last_touching
+            .is_some_and(|at| now.since(at) < EXCUSED_FOR);
+        if asked {
+            return self.oracle.set_aside(Invariant::PauseTouchesNothing);
+        }
+        let story = format!(
+            "{} begins a {} while paused",
+            self.name(seat),
+            operation.verb()
+        );
+        self.oracle
+            .judge(Invariant::PauseTouchesNothing, now, Err(story));
+    }
+}

@@ -1,0 +1,232 @@
+//! Commands that make or remake a data directory: initdb, base backup, rewind, single-user recovery,
+//! moving it aside. Each takes time and can end half-way. Knows nothing of why they are run.
+
+use crate::act::Trouble;
+use crate::due::{CommandStep, Due, Ticket};
+use crate::invariants::rewind_preconditions::Source;
+use crate::marks::Mark;
+use crate::pg::instance::{Control, DataDir, Layout, Phase, Space};
+use crate::pg::streaming::data_hop;
+use crate::pg::wal::Position;
+use crate::wire::Seat;
+use crate::world::World;
+use tanist_core::postgres::{DbState, Ended, Operation, SystemId, Upstream};
+use tanist_core::time::Span;
+
+impl World {
+    /// Begins a command of the exclusive lane that runs in a process of its own.
+    pub(crate) fn begin_command(&mut self, seat: Seat, ticket: Ticket, operation: &Operation) {
+        let between = |low, high| (Span::millis(low), Span::millis(high));
+        let ((low, high), step) = match operation {
+            Operation::Initdb => (between(500, 3_000), CommandStep::InitdbDone),
+            Operation::Clone { .. } => (between(2_000, 20_000), CommandStep::CloneDone),
+            Operation::Rewind { .. } => (between(1_000, 10_000), CommandStep::RewindDone),
+            Operation::CrashRecovery => (between(500, 3_000), CommandStep::RecoveryDone),
+            Operation::PostBootstrap
+            | Operation::DiscardData { .. }
+            | Operation::Start { .. }
+            | Operation::Stop { .. }
+            | Operation::Promote { .. } => (between(10, 300), CommandStep::Done),
+        };
+        let usual = self.chance.pg.span(low, high);
+        let clone_takes = match operation {
+            Operation::Clone { .. } => self.pgs[seat.index()].meets(|trouble| match trouble {
+                Trouble::CloneTakes(span) => Some(span),
+                _ => None,
+            }),
+            _ => None,
+        };
+        if let Operation::Clone { .. } = operation {
+            self.pgs[seat.index()].dir.layout = Layout::HalfCloned;
+        }
+        let at = self.now() + clone_takes.unwrap_or(usual);
+        self.agenda.enter(at, Due::Command { seat, ticket, step });
+    }
+
+    pub(crate) fn initdb_done(&mut self, seat: Seat) -> Ended {
+        let number = 7_000_000_000_000_000_000 + self.chance.pg.below(1_000_000_000_000);
+        let pg = &mut self.pgs[seat.index()];
+        if pg
+            .meets(|t| (t == Trouble::InitdbFails).then_some(()))
+            .is_some()
+        {
+            return Ended::Failed("initdb: could not create directory".to_string());
+        }
+        if pg.space == Space::Full {
+            return Ended::Failed("initdb: No space left on device".to_string());
+        }
+        if pg.dir.layout != Layout::Empty || pg.server.is_some() {
+            return Ended::Failed("initdb: directory exists but is not empty".to_string());
+        }
+        let at = self.wal.initdb(SystemId(number.to_string()));
+        let mut dir = DataDir::empty();
+        dir.layout = Layout::Cluster;
+        (dir.wal, dir.durable) = (at, at);
+        dir.control.checkpoint = at.lsn;
+        self.pgs[seat.index()].dir = dir;
+        Ended::Done
+    }
+
+    /// The source's server, if it can be reached and can serve copies.
+    fn reachable_source(&self, seat: Seat, source: &Upstream) -> Result<Seat, String> {
+        let from = self
+            .seat_of_host(&source.address.host)
+            .filter(|from| *from != seat);
+        let from =
+            from.ok_or_else(|| format!("could not translate host {}", source.address.host))?;
+        if !self.powered(from) || !self.wire.connects(data_hop(seat, from)) {
+            return Err(format!("connection to server at {from:?} timed out"));
+        }
+        let server = self.pgs[from.index()].server.as_ref();
+        match server.filter(|s| s.sends() && s.stopping.is_none()) {
+            Some(_) => Ok(from),
+            None => Err(format!("connection to server at {from:?} was refused")),
+        }
+    }
+
+    /// The last bytes of a base backup, with the WAL up to its end. Whatever went wrong in the meantime
+    /// leaves a directory that must never be started.
+    pub(crate) fn clone_done(&mut self, seat: Seat, source: &Upstream) -> Ended {
+        let cut = self.pgs[seat.index()].meets(|t| (t == Trouble::CloneCut).then_some(()));
+        if cut.is_some() || self.pgs[seat.index()].space == Space::Full {
+            return Ended::Failed("pg_basebackup: could not receive data".to_string());
+        }
+        let from = match self.reachable_source(seat, source) {
+            Ok(from) => from,
+            Err(why) => return Ended::Failed(format!("pg_basebackup: {why}")),
+        };
+        let theirs = &self.pgs[from.index()].dir;
+        let mut dir = DataDir::empty();
+        dir.layout = Layout::Cluster;
+        dir.wal = theirs.wal;
+        dir.durable = theirs.wal;
+        dir.newest_known = theirs.newest_known;
+        dir.corrupt = theirs.corrupt;
+        // The adapter leaves the signal, since the copied control file is the primary's own.
+        dir.standby_signal = true;
+        dir.control = Control {
+            state: theirs.control.state,
+            checkpoint: theirs.control.checkpoint,
+            timeline: theirs.control.timeline,
+            consistent_at: Some(theirs.wal),
+        };
+        self.pgs[seat.index()].dir = dir;
+        self.pgs[seat.index()].promoted = None;
+        self.mark(Mark::StandbyCloned);
+        Ended::Done
+    }
+
+    /// `pg_rewind`: compares the two control files' timelines, and does nothing when they are equal;
+    /// otherwise takes the target back to the last common point and copies the rest from the source.
+    pub(crate) fn rewind_done(&mut self, seat: Seat, source: &Upstream) -> Ended {
+        let refuse = |why: &str| Ended::Failed(format!("pg_rewind: {why}"));
+        let pg = &mut self.pgs[seat.index()];
+        if pg
+            .meets(|t| (t == Trouble::RewindFails).then_some(()))
+            .is_some()
+        {
+            return refuse("could not fetch remote file");
+        }
+        let dies = pg
+            .meets(|t| (t == Trouble::RewindDiesHalfWay).then_some(()))
+            .is_some();
+        if pg.server.is_some() || !pg.dir.control.state.is_clean() {
+            return refuse("target server must be shut down cleanly");
+        }
+        if !self.shape.rewind.wal_log_hints {
+            return refuse("target server needs to use either data checksums or wal_log_hints");
+        }
+        let from = match self.reachable_source(seat, source) {
+            Ok(from) => from,
+            Err(why) => return refuse(&why),
+        };
+        let (mine, theirs) = (
+            self.pgs[seat.index()].dir.clone(),
+            self.pgs[from.index()].dir.clone(),
+        );
+        let Some(common) = self.wal.common(mine.wal, theirs.wal) else {
+            return refuse("source and target clusters are from different systems");
+        };
+        self.oracle
+            .rewinds(seat, self.readiness(from), self.agenda.now());
+        if mine.control.timeline == theirs.control.timeline {
+            self.mark(Mark::RewindDidNothing);
+            return Ended::Done;
+        }
+        if dies {
+            self.mark(Mark::RewindBroken);
+            self.pgs[seat.index()].dir.layout = Layout::HalfRewound;
+            return refuse("could not write to target file: No space left on device");
+        }
+        self.rewound(seat, common, &theirs);
+        Ended::Done
+    }
+
+    /// A source in recovery, or one whose control file does not show its timeline yet, makes a rewind
+    /// that does nothing or copies too little.
+    fn readiness(&self, from: Seat) -> Source {
+        let source = &self.pgs[from.index()];
+        if source
+            .server
+            .as_ref()
+            .is_none_or(|s| s.phase != Phase::Primary)
+        {
+            return Source::InRecovery;
+        }
+        match source.dir.control.timeline == self.wal.timeline(source.dir.wal.branch) {
+            true => Source::Ready,
+            false => Source::ControlFileLags,
+        }
+    }
+
+    fn rewound(&mut self, seat: Seat, common: Position, theirs: &DataDir) {
+        self.mark(Mark::RewindDone);
+        let dir = &mut self.pgs[seat.index()].dir;
+        // Files and WAL are the source's now; it is consistent at the source's present end.
+        dir.wal = theirs.wal;
+        dir.durable = theirs.wal;
+        dir.newest_known = theirs.newest_known;
+        dir.corrupt = theirs.corrupt;
+        dir.slots.clear();
+        dir.standby_signal = true;
+        dir.control = Control {
+            state: DbState::InArchiveRecovery,
+            checkpoint: Ord::min(dir.control.checkpoint, common.lsn),
+            timeline: theirs.control.timeline,
+            consistent_at: Some(theirs.wal),
+        };
+    }
+
+    /// Single-user mode: replays what is there and shuts down cleanly.
+    pub(crate) fn recovery_done(&mut self, seat: Seat) -> Ended {
+        let pg = &mut self.pgs[seat.index()];
+        if pg.server.is_some() {
+            return Ended::Failed("lock file \"postmaster.pid\" already exists".to_string());
+        }
+        if pg.dir.layout != Layout::Cluster || pg.space == Space::Full {
+            return Ended::Failed("single-user recovery failed".to_string());
+        }
+        let at = self.wal.append(pg.dir.wal, 120, None);
+        pg.dir.wal = at;
+        pg.dir.standby_signal = false;
+        pg.dir.control.state = DbState::ShutDown;
+        pg.dir.control.checkpoint = at.lsn;
+        pg.dir.control.timeline = self.wal.timeline(at.branch);
+        pg.dir.control.consistent_at = None;
+        pg.settle();
+        Ended::Done
+    }
+
+    pub(crate) fn discard_data(&mut self, seat: Seat) -> Ended {
+        if self.pgs[seat.index()].server.is_some() {
+            return Ended::Failed("the server is running".to_string());
+        }
+        self.check_discard(seat);
+        let pg = &mut self.pgs[seat.index()];
+        let old = std::mem::replace(&mut pg.dir, DataDir::empty());
+        if old.is_whole() {
+            pg.aside = Some(old);
+        }
+        Ended::Done
+    }
+}

@@ -1,0 +1,308 @@
+//! One member's PostgreSQL: what is on its disk, and what runs. Plain data and questions about it.
+//! Knows nothing of how it changes over time; that is in the files beside this one.
+
+use crate::act::Trouble;
+use crate::due::Ticket;
+use crate::moment::Moment;
+use crate::pg::wal::{CommitId, Position};
+use crate::wire::Seat;
+use std::collections::BTreeMap;
+use tanist_core::lsn::Lsn;
+use tanist_core::postgres::{DbState, PromotionMark, StopMode, Upstream};
+use tanist_core::time::{Span, Wall};
+use tanist_core::timeline::TimelineId;
+
+/// What the data directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    Empty,
+    HalfCloned,
+    HalfRewound,
+    Cluster,
+}
+
+/// The control file, as far as it decides anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    pub state: DbState,
+    pub checkpoint: Lsn,
+    /// Timeline of that checkpoint: lags a promotion until the next one.
+    pub timeline: TimelineId,
+    /// Not consistent before this has been replayed.
+    pub consistent_at: Option<Position>,
+}
+
+/// Everything that survives the end of all processes.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    pub layout: Layout,
+    pub control: Control,
+    /// End of the WAL on disk.
+    pub wal: Position,
+    /// End of what really reached the platters; behind `wal` only on a disk that lies.
+    pub durable: Position,
+    /// The newest timeline of which a history file is here (PostgreSQL's `findNewestTimeLine` starts there).
+    pub newest_known: TimelineId,
+    pub standby_signal: bool,
+    pub upstream: Option<Upstream>,
+    pub parameters: BTreeMap<String, String>,
+    pub slots: BTreeMap<String, Option<Lsn>>,
+    /// It streamed WAL onto an end that the upstream never had: its pages are worthless.
+    pub corrupt: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushing {
+    Honest,
+    /// Acknowledged, not done: power loss undoes it.
+    Lying,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    Left,
+    Full,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Starting,
+    /// In recovery; `consistent` once sessions are let in.
+    Recovery {
+        consistent: bool,
+    },
+    Promoting,
+    Primary,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Postmaster {
+    Running,
+    /// SIGSTOP: reacts to SIGKILL only.
+    Frozen,
+    Dead,
+}
+
+/// Client backends of the instance. Each could report a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backends {
+    /// Waiting for their clients, or about to.
+    pub sessions: u32,
+    /// Running a procedure that commits in a loop: they notice nothing but signals.
+    pub loops: u32,
+    /// Stuck in IO: they survive everything but SIGKILL.
+    pub frozen: u32,
+}
+
+impl Backends {
+    pub fn all(self) -> u32 {
+        self.sessions + self.loops + self.frozen
+    }
+}
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopping {
+    /// Sessions were told to end.
+    EndingSessions,
+    /// The shutdown checkpoint is being written.
+    Checkpoint,
+    /// Connected standbys must receive it.
+    WaitingForStandbys,
+    /// SIGQUIT was sent to everybody.
+    Immediate,
+    /// A fast stop that will never end by itself.
+    Hanging,
+}
+
+impl Stopping {
+    pub fn mode(self) -> StopMode {
+        match self {
+            Stopping::Immediate => StopMode::Immediate,
+            Stopping::EndingSessions
+            | Stopping::Checkpoint
+            | Stopping::WaitingForStandbys
+            | Stopping::Hanging => StopMode::Fast,
+        }
+    }
+}
+
+/// The connection of a standby's WAL receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    pub from: Seat,
+    /// Which start of the upstream's server it is connected to.
+    pub upstream_run: u32,
+    pub slot: Option<String>,
+    pub id: u64,
+    /// What the upstream has sent, and what it was told is flushed here.
+    pub sent: Lsn,
+    pub confirmed: Lsn,
+    pub wal_on_wire: bool,
+    pub reply_on_wire: bool,
+    /// Nothing gets through since then.
+    pub stalled: Option<Moment>,
+}
+
+/// A commit that waits for its flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub commit: CommitId,
+    pub from: Committer,
+}
+
+/// Who wants to hear of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committer {
+    Roaming,
+    Pinned,
+    /// A procedure on the server: nobody outside is told.
+    ServerLoop,
+}
+
+/// Processes of the instance, as long as one is left.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub pid: u32,
+    pub postmaster: Postmaster,
+    pub phase: Phase,
+    pub backends: Backends,
+    pub stopping: Option<Stopping>,
+    /// End of what was inserted: ahead of the disk's WAL until flushed.
+    pub inserted: Position,
+    pub replayed: Lsn,
+    pub replay_paused: bool,
+    pub receiver: Option<Receiver>,
+    /// WAL senders whose standby vanished without a word, until they notice.
+    pub ghosts: BTreeMap<Seat, Moment>,
+    pub flush_due: bool,
+    pub waiting: Vec<Waiting>,
+    pub loop_every: Span,
+    pub started_at: Wall,
+    /// The `Start` operation that waits for it.
+    pub starting_for: Option<Ticket>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub dir: DataDir,
+    /// The directory that was moved aside last.
+    pub aside: Option<DataDir>,
+    /// Kept beside the data directory.
+    pub promoted: Option<PromotionMark>,
+    pub flushing: Flushing,
+    pub space: Space,
+    /// Counts starts; what was due for an earlier one is void.
+    pub run: u32,
+    pub server: Option<Server>,
+    pub troubles: Vec<Trouble>,
+}
+
+impl DataDir {
+    pub fn empty() -> DataDir {
+        let nowhere = Position {
+            branch: super::wal::BranchId(0),
+            lsn: Lsn::INVALID,
+        };
+        DataDir {
+            layout: Layout::Empty,
+            control: Control {
+                state: DbState::ShutDown,
+                checkpoint: Lsn::INVALID,
+                timeline: TimelineId(1),
+                consistent_at: None,
+            },
+            wal: nowhere,
+            durable: nowhere,
+            newest_known: TimelineId(1),
+            standby_signal: false,
+            upstream: None,
+            parameters: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            corrupt: false,
+        }
+    }
+
+    /// It holds a whole cluster, be it diverged or not.
+    pub fn is_whole(&self) -> bool {
+        self.layout == Layout::Cluster
+    }
+}
+
+impl Default for Instance {
+    fn default() -> Instance {
+        Instance {
+            dir: DataDir::empty(),
+            aside: None,
+            promoted: None,
+            flushing: Flushing::Honest,
+            space: Space::Left,
+            run: 0,
+            server: None,
+            troubles: Vec::new(),
+        }
+    }
+}
+
+impl Server {
+    /// A new session would be let in.
+    pub fn accepts(&self) -> bool {
+        let open = match self.phase {
+            Phase::Primary | Phase::Recovery { consistent: true } | Phase::Promoting => true,
+            Phase::Starting | Phase::Recovery { consistent: false } => false,
+        };
+        open && self.postmaster == Postmaster::Running && self.stopping.is_none()
+    }
+
+    /// W: at least one backend could report a commit to a client.
+    pub fn can_write(&self) -> bool {
+        self.phase == Phase::Primary && (self.accepts() || self.backends.all() > 0)
+    }
+
+    pub fn in_recovery(&self) -> bool {
+        match self.phase {
+            Phase::Primary => false,
+            Phase::Starting | Phase::Recovery { .. } | Phase::Promoting => true,
+        }
+    }
+
+    /// Its WAL senders run: standbys can connect and receive.
+    pub fn sends(&self) -> bool {
+        self.postmaster != Postmaster::Dead
+            && match (self.phase, self.stopping) {
+                (Phase::Starting, _) => false,
+                (_, Some(Stopping::Immediate)) => false,
+                (Phase::Recovery { .. } | Phase::Promoting | Phase::Primary, _) => true,
+            }
+    }
+}
+
+impl Instance {
+    pub fn can_write(&self) -> bool {
+        self.server.as_ref().is_some_and(Server::can_write)
+    }
+    pub fn accepts_writes(&self) -> bool {
+        self.server
+            .as_ref()
+            .is_some_and(|s| s.phase == Phase::Primary && s.accepts())
+    }
+    pub fn in_recovery(&self) -> bool {
+        self.server.as_ref().is_some_and(Server::in_recovery)
+    }
+    pub fn receiver(&self) -> Option<&Receiver> {
+        self.server.as_ref()?.receiver.as_ref()
+    }
+
+    /// What is on disk now survives power loss, if the disk is honest.
+    pub fn settle(&mut self) {
+        if self.flushing == Flushing::Honest {
+            self.dir.durable = self.dir.wal;
+        }
+    }
+
+    /// Takes the trouble for which `wanted` answers, if one waits.
+    pub fn meets<T>(&mut self, wanted: impl Fn(Trouble) -> Option<T>) -> Option<T> {
+        let at = self.troubles.iter().position(|t| wanted(*t).is_some())?;
+        wanted(self.troubles.remove(at))
+    }
+}

@@ -1,0 +1,22 @@
+//! The fake PostgreSQL: data directories, processes, WAL, replication, and the commands that work on them.
+//! Knows nothing of agents or the store; it sees commands and time.
+//!
+//! What it has: a postmaster and backends with separate lifetimes; WAL as records on a tree of branches,
+//! with inserted, flushed, received and replayed positions; the control file's states and the checkpoint
+//! that lags a promotion; crash recovery and the consistency point; fast and immediate stop, a fast stop
+//! waiting for sessions and for standbys; promotion to the newest known timeline + 1; streaming with the
+//! checks that PostgreSQL makes (numbers and positions, not content); base backup and rewind that take
+//! time, can be cut, and leave half-made directories; slots. What it has not: archives, synchronous
+//! replication, logical slots, WAL removal, tablespaces.
+
+pub mod commit;
+pub mod copy;
+pub mod instance;
+pub mod lane;
+pub mod observe;
+pub mod processes;
+pub mod promote;
+pub mod start;
+pub mod stop;
+pub mod streaming;
+pub mod wal;

@@ -1,0 +1,220 @@
+//! What a look at everything local shows: the data directory, the processes, and what a session tells.
+//! Knows nothing of who looks. The role is unknown, never guessed, when the server does not answer.
+
+use crate::event::Role;
+use crate::pg::instance::{Layout, Phase, Postmaster};
+use crate::wire::Seat;
+use crate::world::World;
+use std::collections::BTreeMap;
+use tanist_core::lsn::Lsn;
+use tanist_core::postgres::{
+    ConnectedStandby, ControlData, DataDir, Observation, Processes, Slot, Sql, SqlStatus,
+    UpstreamFacts,
+};
+use tanist_core::timeline::{TimelineHistory, TimelineId};
+
+impl World {
+    pub(crate) fn observation(&self, seat: Seat) -> Observation {
+        let pg = &self.pgs[seat.index()];
+        let processes = match &pg.server {
+            None => Processes::default(),
+            Some(server) => Processes {
+                postmaster: (server.postmaster != Postmaster::Dead).then_some(server.pid),
+                backends: server.backends.all(),
+            },
+        };
+        let history = match pg.dir.layout {
+            Layout::Empty | Layout::HalfCloned => TimelineHistory::bare(TimelineId(1)),
+            Layout::HalfRewound | Layout::Cluster => self.wal.history(pg.dir.wal.branch).clone(),
+        };
+        Observation {
+            data_dir: self.observed_dir(seat),
+            processes,
+            sql: self.observed_sql(seat),
+            history,
+            promoted: pg.promoted,
+            standby_signal: pg.dir.standby_signal,
+        }
+    }
+
+    fn observed_dir(&self, seat: Seat) -> DataDir {
+        let dir = &self.pgs[seat.index()].dir;
+        match dir.layout {
+            Layout::Empty => DataDir::Empty,
+            Layout::HalfCloned => DataDir::HalfCloned,
+            Layout::HalfRewound => DataDir::HalfRewound(self.control_data(seat)),
+            Layout::Cluster => DataDir::Present(self.control_data(seat)),
+        }
+    }
+
+    fn control_data(&self, seat: Seat) -> ControlData {
+        let dir = &self.pgs[seat.index()].dir;
+        let ran_as_standby = dir.standby_signal || dir.control.consistent_at.is_some();
+        let end = dir.control.consistent_at.map_or(dir.wal.lsn, |at| at.lsn);
+        ControlData {
+            system_id: self.wal.system(dir.wal.branch).clone(),
+            state: dir.control.state,
+            checkpoint: dir.control.checkpoint,
+            timeline: dir.control.timeline,
+            min_recovery_end: if ran_as_standby { end } else { Lsn::INVALID },
+            min_recovery_timeline: self.wal.timeline(dir.wal.branch),
+            wal_log_hints: self.shape.rewind.wal_log_hints,
+            data_checksums: false,
+            standby_minimums: BTreeMap::from([
+                ("max_connections".to_string(), 100),
+                ("max_worker_processes".to_string(), 8),
+                ("max_wal_senders".to_string(), 10),
+                ("max_prepared_transactions".to_string(), 0),
+                ("max_locks_per_transaction".to_string(), 64),
+            ]),
+        }
+    }
+
+    /// No answer is to be had: a look over a fresh session would wait until its deadline.
+    pub(crate) fn is_silent(&self, seat: Seat) -> bool {
+        let server = self.pgs[seat.index()].server.as_ref();
+        server.is_some_and(|s| s.postmaster == Postmaster::Frozen)
+    }
+
+    fn observed_sql(&self, seat: Seat) -> Sql {
+        let Some(server) = &self.pgs[seat.index()].server else {
+            return Sql::NotRunning;
+        };
+        match (server.postmaster, server.stopping, server.phase) {
+            (Postmaster::Dead, _, _) => Sql::NotRunning,
+            (Postmaster::Frozen, _, _) => Sql::Silent("timeout".to_string()),
+            (_, Some(_), _) => Sql::ShuttingDown,
+            (_, None, Phase::Starting | Phase::Recovery { consistent: false }) => Sql::Starting,
+            (_, None, Phase::Recovery { consistent: true } | Phase::Promoting | Phase::Primary) => {
+                Sql::Answered(self.sql_status(seat))
+            }
+        }
+    }
+
+    fn sql_status(&self, seat: Seat) -> SqlStatus {
+        let pg = &self.pgs[seat.index()];
+        let dir = &pg.dir;
+        let server = pg
+            .server
+            .as_ref()
+            .expect("only asked of a server that answers");
+        let in_recovery = server.in_recovery();
+        let timeline = self.wal.timeline(dir.wal.branch);
+        let upstream = dir.upstream.as_ref().filter(|_| in_recovery);
+        SqlStatus {
+            in_recovery,
+            server_version: 150_000,
+            started_at: server.started_at,
+            timeline,
+            written: if in_recovery {
+                Lsn::INVALID
+            } else {
+                dir.wal.lsn
+            },
+            received: if in_recovery {
+                dir.wal.lsn
+            } else {
+                Lsn::INVALID
+            },
+            received_timeline: timeline,
+            replayed: if in_recovery {
+                server.replayed
+            } else {
+                Lsn::INVALID
+            },
+            replay_paused: server.replay_paused,
+            replayed_at: None,
+            streaming: server.receiver.is_some(),
+            upstream: upstream.map(|u| u.address.clone()),
+            upstream_slot: upstream.and_then(|u| u.slot.clone()),
+            slots: self.observed_slots(seat),
+            standbys: self.observed_standbys(seat),
+            pending_restart: false,
+            synchronous_standby_names: dir
+                .parameters
+                .get("synchronous_standby_names")
+                .cloned()
+                .unwrap_or_default(),
+        }
+    }
+
+    fn observed_slots(&self, seat: Seat) -> BTreeMap<String, Slot> {
+        let run = self.pgs[seat.index()].run;
+        let in_use = |name: &String| {
+            self.pgs
+                .iter()
+                .filter_map(|pg| pg.receiver())
+                .any(|r| r.from == seat && r.upstream_run == run && r.slot.as_ref() == Some(name))
+        };
+        let slots = self.pgs[seat.index()].dir.slots.iter();
+        slots
+            .map(|(name, restart_lsn)| {
+                let (restart_lsn, active) = (*restart_lsn, in_use(name));
+                (
+                    name.clone(),
+                    Slot {
+                        physical: true,
+                        active,
+                        restart_lsn,
+                        lost: false,
+                    },
+                )
+            })
+            .collect()
+    }
+
+    fn observed_standbys(&self, seat: Seat) -> Vec<ConnectedStandby> {
+        let connected = self.standbys_of(seat).into_iter();
+        connected
+            .filter_map(|standby| {
+                let receiver = self.pgs[standby.index()].receiver()?;
+                let name = self.name(standby).0;
+                Some(ConnectedStandby {
+                    application_name: name.clone(),
+                    user: "replicator".to_string(),
+                    client_address: name,
+                    state: "streaming".to_string(),
+                    sync_state: "async".to_string(),
+                    sync_priority: 0,
+                    flushed: receiver.confirmed,
+                })
+            })
+            .collect()
+    }
+
+    /// What `seat`'s server says of itself over a replication connection.
+    pub(crate) fn upstream_facts(&self, seat: Seat) -> Option<UpstreamFacts> {
+        let pg = &self.pgs[seat.index()];
+        let server = pg.server.as_ref()?;
+        if !server.sends() || server.stopping.is_some() || self.is_silent(seat) {
+            return None;
+        }
+        Some(UpstreamFacts {
+            member: self.name(seat),
+            system_id: self.wal.system(pg.dir.wal.branch).clone(),
+            in_recovery: server.in_recovery(),
+            history: self.wal.history(pg.dir.wal.branch).clone(),
+            written: pg.dir.wal.lsn,
+            control_timeline: pg.dir.control.timeline,
+        })
+    }
+
+    /// The role that the member's PostgreSQL truly has.
+    pub(crate) fn role(&self, seat: Seat) -> Role {
+        let Some(server) = &self.pgs[seat.index()].server else {
+            return if self.powered(seat) {
+                Role::Stopped
+            } else {
+                Role::HostDown
+            };
+        };
+        match (server.postmaster, server.stopping, server.phase) {
+            (Postmaster::Dead, _, _) => Role::Orphaned,
+            (_, Some(_), _) => Role::Stopping,
+            (_, None, Phase::Starting | Phase::Recovery { consistent: false }) => Role::Starting,
+            (_, None, Phase::Recovery { consistent: true }) => Role::Standby,
+            (_, None, Phase::Promoting) => Role::Promoting,
+            (_, None, Phase::Primary) => Role::Primary,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Promotion: a standby becomes the primary of a new timeline, or fails on the way.
+//! Knows nothing of the leader key.
+
+use crate::act::Trouble;
+use crate::due::PgDue;
+use crate::event::What;
+use crate::marks::Mark;
+use crate::pg::instance::{Phase, Postmaster};
+use crate::wire::Seat;
+use crate::world::World;
+use tanist_core::postgres::{DbState, Ended};
+use tanist_core::time::Span;
+use tanist_core::timeline::TimelineId;
+
+impl World {
+    /// The promote signal. An error: the server took no notice.
+    pub(crate) fn promote(&mut self, seat: Seat) -> Result<(), String> {
+        let usual = self.chance.pg.span(Span::millis(30), Span::millis(400));
+        let pg = &mut self.pgs[seat.index()];
+        if pg
+            .meets(|trouble| (trouble == Trouble::PromoteFails).then_some(()))
+            .is_some()
+        {
+            self.mark(Mark::PromoteFailed);
+            return Err("could not create promote signal file".to_string());
+        }
+        let takes = pg.meets(|trouble| match trouble {
+            Trouble::PromoteTakes(span) => Some(span),
+            _ => None,
+        });
+        let Some(server) = pg.server.as_mut() else {
+            return Err("server is not running".to_string());
+        };
+        match server.phase {
+            Phase::Recovery { .. } => {}
+            Phase::Promoting => return Ok(()),
+            Phase::Starting | Phase::Primary => return Err("server is not in standby mode".into()),
+        }
+        if server.postmaster != Postmaster::Running || server.stopping.is_some() {
+            return Err("server does not react".to_string());
+        }
+        server.phase = Phase::Promoting;
+        // The WAL receiver ends first; what it had received is replayed to the end.
+        server.receiver = None;
+        server.replay_paused = false;
+        self.pg_due(seat, takes.unwrap_or(usual), PgDue::Promoted);
+        Ok(())
+    }
+
+    /// The server leaves recovery: newest timeline that it knows of + 1, forked where its WAL ends.
+    pub(crate) fn promoted(&mut self, seat: Seat) {
+        let checkpoint_usual = self.chance.pg.span(Span::millis(100), Span::secs(3));
+        let signal_gone = self.chance.pg.chance(500);
+        let pg = &mut self.pgs[seat.index()];
+        let promoting = |s: &&mut crate::pg::instance::Server| {
+            s.phase == Phase::Promoting && s.postmaster == Postmaster::Running
+        };
+        let Some(server) = pg.server.as_mut().filter(promoting) else {
+            return;
+        };
+        if server.stopping.is_some() {
+            return;
+        }
+        let timeline = TimelineId(pg.dir.newest_known.0 + 1);
+        let fork = self.wal.promote(pg.dir.wal, timeline);
+        // The history file is durable before anything is written on the new timeline.
+        pg.dir.newest_known = timeline;
+        let dies = pg
+            .meets(|t| (t == Trouble::PromoteDiesHalfWay).then_some(()))
+            .is_some();
+        if dies {
+            if signal_gone {
+                let pg = &mut self.pgs[seat.index()];
+                pg.dir.wal = self.wal.append(fork, 120, None);
+                pg.dir.standby_signal = false;
+                pg.settle();
+            }
+            self.mark(Mark::PromoteFailed);
+            self.all_processes_gone(seat);
+            return;
+        }
+        self.open_new_timeline(seat, fork);
+        let pg = &mut self.pgs[seat.index()];
+        let checkpoint = pg.meets(|trouble| match trouble {
+            Trouble::CheckpointTakes(span) => Some(span),
+            _ => None,
+        });
+        self.pg_due(
+            seat,
+            checkpoint.unwrap_or(checkpoint_usual),
+            PgDue::Checkpointed,
+        );
+        let member = self.name(seat);
+        self.tell_story(What::Promoted {
+            member,
+            timeline,
+            at: fork.lsn,
+        });
+        self.note_two_forks(seat);
+        self.check_timelines_grow(seat, timeline);
+        self.check_switchover(seat);
+        self.count_lost(seat);
+        self.finish_promote(seat, Ended::Done);
+        self.begin_server_loop_if_shaped(seat);
+        self.drop_standbys_of(seat);
+    }
+
+    fn open_new_timeline(&mut self, seat: Seat, fork: crate::pg::wal::Position) {
+        let pg = &mut self.pgs[seat.index()];
+        let Some(server) = pg.server.as_mut() else {
+            return;
+        };
+        let end = self.wal.append(fork, 120, None);
+        server.phase = Phase::Primary;
+        server.inserted = end;
+        server.replayed = end.lsn;
+        pg.dir.wal = end;
+        pg.dir.standby_signal = false;
+        pg.dir.upstream = None;
+        pg.dir.control.state = DbState::InProduction;
+        pg.dir.control.consistent_at = None;
+        pg.settle();
+    }
+
+    fn note_two_forks(&mut self, seat: Seat) {
+        let mine = self.pgs[seat.index()].dir.wal;
+        let number = self.wal.timeline(mine.branch);
+        let twin = self.pgs.iter().enumerate().any(|(at, other)| {
+            let theirs = other.dir.wal;
+            at != seat.index()
+                && other.dir.is_whole()
+                && self.wal.timeline(theirs.branch) == number
+                && !self.wal.is_prefix(theirs, mine)
+        });
+        if twin {
+            self.mark(Mark::TwoForksOneNumber);
+        }
+    }
+
+    /// A checkpoint: the control file learns the timeline and the position.
+    pub(crate) fn checkpointed(&mut self, seat: Seat) {
+        let pg = &mut self.pgs[seat.index()];
+        let Some(server) = pg
+            .server
+            .as_mut()
+            .filter(|s| s.postmaster != Postmaster::Dead)
+        else {
+            return;
+        };
+        match server.phase {
+            Phase::Primary => {
+                let at = self.wal.append(server.inserted, 120, None);
+                server.inserted = at;
+                pg.dir.wal = at;
+                pg.dir.control.checkpoint = at.lsn;
+                pg.dir.control.timeline = self.wal.timeline(at.branch);
+                pg.settle();
+                self.send_wal(seat);
+            }
+            // A restartpoint.
+            Phase::Recovery { .. } => {
+                pg.dir.control.checkpoint = Ord::max(pg.dir.control.checkpoint, server.replayed);
+                pg.dir.control.timeline = self.wal.timeline(pg.dir.wal.branch);
+            }
+            Phase::Starting | Phase::Promoting => {}
+        }
+    }
+}

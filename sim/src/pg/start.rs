@@ -1,0 +1,174 @@
+//! Starting a server: recovery to the consistency point, as a primary or as a standby.
+//! Knows nothing of who asked for it.
+
+use crate::act::Trouble;
+use crate::due::{PgDue, Ticket};
+use crate::pg::instance::{Backends, Layout, Phase, Postmaster, Server, Space};
+use crate::wire::Seat;
+use crate::world::World;
+use std::collections::BTreeMap;
+use tanist_core::postgres::{DbState, Ended, StartAs};
+use tanist_core::time::Span;
+
+/// Sessions that the application's pool opens on every server that lets it in.
+const POOLED_SESSIONS: u32 = 3;
+
+impl World {
+    /// Writes the configuration and forks a postmaster. An error: none was started.
+    pub(crate) fn start_server(
+        &mut self,
+        seat: Seat,
+        role: &StartAs,
+        parameters: &BTreeMap<String, String>,
+        starting_for: Option<Ticket>,
+    ) -> Result<(), String> {
+        let pg = &mut self.pgs[seat.index()];
+        if pg.server.is_some() {
+            return Err("pre-existing shared memory block is still in use".to_string());
+        }
+        if pg.dir.layout == Layout::Empty {
+            return Err("the data directory is empty".to_string());
+        }
+        if pg.space == Space::Full {
+            return Err("could not write lock file: No space left on device".to_string());
+        }
+        self.oracle
+            .starts(seat, self.pgs[seat.index()].dir.layout, self.agenda.now());
+        self.configure(seat, role, parameters);
+        self.fork_postmaster(seat, starting_for);
+        Ok(())
+    }
+
+    pub(crate) fn configure(
+        &mut self,
+        seat: Seat,
+        role: &StartAs,
+        parameters: &BTreeMap<String, String>,
+    ) {
+        let dir = &mut self.pgs[seat.index()].dir;
+        dir.parameters = parameters.clone();
+        match role {
+            StartAs::Primary => {
+                dir.standby_signal = false;
+                dir.upstream = None;
+            }
+            StartAs::Standby { upstream } => {
+                dir.standby_signal = true;
+                dir.upstream = upstream.clone();
+            }
+        }
+    }
+
+    fn fork_postmaster(&mut self, seat: Seat, starting_for: Option<Ticket>) {
+        let started_at = self.hosts[seat.index()].clock.now(self.now()).wall;
+        let usual = self.chance.pg.span(Span::millis(100), Span::millis(1_500));
+        let pid = 1_000 + self.chance.pg.below(30_000) as u32;
+        let pg = &mut self.pgs[seat.index()];
+        let takes = pg.meets(|trouble| match trouble {
+            Trouble::StartTakes(span) => Some(span),
+            _ => None,
+        });
+        let hangs = pg.meets(|trouble| (trouble == Trouble::StartHangs).then_some(()));
+        let fails = pg.meets(|trouble| (trouble == Trouble::StartFails).then_some(()));
+        pg.run += 1;
+        pg.dir.control.state = match (pg.dir.standby_signal, pg.dir.control.state) {
+            (true, _) => DbState::InArchiveRecovery,
+            (false, DbState::ShutDown) => DbState::StartingUp,
+            (false, _) => DbState::InCrashRecovery,
+        };
+        pg.server = Some(Server {
+            pid,
+            postmaster: Postmaster::Running,
+            phase: Phase::Starting,
+            backends: Backends::default(),
+            stopping: None,
+            inserted: pg.dir.wal,
+            replayed: pg.dir.wal.lsn,
+            replay_paused: false,
+            receiver: None,
+            ghosts: BTreeMap::new(),
+            flush_due: false,
+            waiting: Vec::new(),
+            loop_every: Span::ZERO,
+            started_at,
+            starting_for,
+        });
+        match (hangs, fails) {
+            (Some(()), _) => {}
+            (None, Some(())) => self.pg_due(seat, usual, PgDue::StartFails),
+            (None, None) => self.pg_due(seat, takes.unwrap_or(usual), PgDue::Recovered),
+        }
+    }
+
+    /// The local WAL has been replayed to its end.
+    pub(crate) fn recovered(&mut self, seat: Seat) {
+        let pg = &mut self.pgs[seat.index()];
+        let standby = pg.dir.standby_signal;
+        let Some(server) = pg.server.as_mut() else {
+            return;
+        };
+        if server.stopping.is_some() || server.postmaster != Postmaster::Running {
+            return;
+        }
+        server.replayed = pg.dir.wal.lsn;
+        if standby {
+            server.phase = Phase::Recovery { consistent: false };
+            self.check_consistency(seat);
+            self.pg_due(seat, Span::millis(20), PgDue::Connect);
+        } else {
+            self.open_as_primary(seat);
+        }
+    }
+
+    /// The end of crash recovery: the server writes again, on the timeline on which its WAL ended.
+    fn open_as_primary(&mut self, seat: Seat) {
+        let pg = &mut self.pgs[seat.index()];
+        let timeline = self.wal.timeline(pg.dir.wal.branch);
+        let Some(server) = pg.server.as_mut() else {
+            return;
+        };
+        server.phase = Phase::Primary;
+        server.backends.sessions = POOLED_SESSIONS;
+        let at = self.wal.append(pg.dir.wal, 120, None);
+        server.inserted = at;
+        pg.dir.wal = at;
+        pg.dir.control.state = DbState::InProduction;
+        pg.dir.control.checkpoint = at.lsn;
+        pg.dir.control.timeline = timeline;
+        pg.dir.control.consistent_at = None;
+        pg.settle();
+        let op = server_waits_for(pg.server.as_mut());
+        self.finish_op(seat, op, Ended::Done);
+        self.begin_server_loop_if_shaped(seat);
+        self.send_wal(seat);
+    }
+
+    /// A standby lets sessions in once everything up to the consistency point has been replayed.
+    pub(crate) fn check_consistency(&mut self, seat: Seat) {
+        let pg = &mut self.pgs[seat.index()];
+        let reached = match pg.dir.control.consistent_at {
+            Some(at) => self.wal.is_prefix(at, pg.dir.wal),
+            None => true,
+        };
+        let Some(server) = pg.server.as_mut() else {
+            return;
+        };
+        if !reached || server.phase != (Phase::Recovery { consistent: false }) {
+            return;
+        }
+        pg.dir.control.consistent_at = None;
+        server.phase = Phase::Recovery { consistent: true };
+        server.backends.sessions = POOLED_SESSIONS;
+        let op = server_waits_for(pg.server.as_mut());
+        self.finish_op(seat, op, Ended::Done);
+    }
+
+    pub(crate) fn start_fails(&mut self, seat: Seat) {
+        self.all_processes_gone(seat);
+    }
+}
+
+/// Takes the `Start` that waits for the server, since it ends now.
+fn server_waits_for(server: Option<&mut Server>) -> Option<Ticket> {
+    server?.starting_for.take()
+}

@@ -1,0 +1,419 @@
+//! Streaming: which standby may receive from whom, how WAL and confirmations travel, what a cut does.
+//! Knows nothing of who ought to lead. The checks are PostgreSQL's own: timeline numbers and positions,
+//! never content, so a standby can be fed onto an end that its upstream never had.
+
+use crate::due::{Due, PgDue};
+use crate::event::What;
+use crate::moment::Moment;
+use crate::pg::instance::{Phase, Postmaster, Receiver};
+use crate::pg::wal::Position;
+use crate::wire::{CutKind, Fate, Hop, Node, Seat, Traffic};
+use crate::world::World;
+use tanist_core::lsn::Lsn;
+use tanist_core::name::MemberName;
+use tanist_core::time::Span;
+
+/// `wal_retrieve_retry_interval`.
+const RETRY: Span = Span::secs(5);
+/// `wal_receiver_timeout` and `wal_sender_timeout`.
+const TIMEOUT: Span = Span::secs(60);
+
+pub(crate) fn data_hop(from: Seat, to: Seat) -> Hop {
+    Hop {
+        from: Node::Member(from),
+        to: Node::Member(to),
+        traffic: Traffic::Data,
+    }
+}
+
+impl World {
+    pub(crate) fn seat_of_host(&self, host: &str) -> Option<Seat> {
+        let at = self
+            .shape
+            .members
+            .iter()
+            .position(|m| m.name.as_str() == host)?;
+        Some(Seat(at as u8))
+    }
+    pub(crate) fn seat(&self, name: &MemberName) -> Option<Seat> {
+        self.seat_of_host(name.as_str())
+    }
+
+    /// Standbys with a living connection to this start of `seat`'s server.
+    pub(crate) fn standbys_of(&self, seat: Seat) -> Vec<Seat> {
+        let run = self.pgs[seat.index()].run;
+        let connected = |at: &u8| {
+            let receiver = self.pgs[usize::from(*at)].receiver();
+            receiver.is_some_and(|r| r.from == seat && r.upstream_run == run)
+        };
+        (0..self.pgs.len() as u8)
+            .filter(connected)
+            .map(Seat)
+            .collect()
+    }
+
+    /// A standby tries to connect to the upstream of its configuration.
+    pub(crate) fn connect(&mut self, seat: Seat) {
+        let Some(server) = self.pgs[seat.index()].server.as_ref() else {
+            return;
+        };
+        let in_recovery = matches!(server.phase, Phase::Recovery { .. });
+        if !in_recovery || server.receiver.is_some() || server.postmaster == Postmaster::Dead {
+            return;
+        }
+        if server.stopping.is_some() {
+            return;
+        }
+        let Some(upstream) = self.pgs[seat.index()].dir.upstream.clone() else {
+            return;
+        };
+        let from = self
+            .seat_of_host(&upstream.address.host)
+            .filter(|from| *from != seat);
+        let slot = upstream.slot;
+        match from.filter(|from| self.may_stream(seat, *from, slot.as_deref())) {
+            Some(from) => self.connected(seat, from, slot),
+            None => self.pg_due(seat, RETRY, PgDue::Connect),
+        }
+    }
+
+    /// What a WAL sender checks before it streams.
+    fn may_stream(&mut self, seat: Seat, from: Seat, slot: Option<&str>) -> bool {
+        let open = self.wire.connects(data_hop(seat, from)) && self.powered(from);
+        let upstream = &self.pgs[from.index()];
+        let ready = upstream.server.as_ref().is_some_and(|s| {
+            s.sends() && s.postmaster == Postmaster::Running && s.stopping.is_none()
+        });
+        if !open || !ready {
+            return false;
+        }
+        let (mine, theirs) = (self.pgs[seat.index()].dir.wal, upstream.dir.wal);
+        if self.wal.system(mine.branch) != self.wal.system(theirs.branch) {
+            return false;
+        }
+        if slot.is_some_and(|name| !upstream.dir.slots.contains_key(name)) {
+            return false;
+        }
+        let history = self.wal.history(theirs.branch);
+        let timeline = self.wal.timeline(mine.branch);
+        // The receiver fetches every history file that the upstream has and it has not.
+        let newest = upstream.dir.newest_known;
+        let known = &mut self.pgs[seat.index()].dir.newest_known;
+        *known = Ord::max(*known, newest);
+        match history.end_of(timeline) {
+            Some(end) => mine.lsn <= end,
+            None => history.timeline == timeline && mine.lsn <= theirs.lsn,
+        }
+    }
+
+    fn connected(&mut self, seat: Seat, from: Seat, slot: Option<String>) {
+        self.stream_ids += 1;
+        let (id, upstream_run) = (self.stream_ids, self.pgs[from.index()].run);
+        let start = self.pgs[seat.index()].dir.wal;
+        let theirs = self.pgs[from.index()].dir.wal;
+        if let Some(server) = self.pgs[from.index()].server.as_mut() {
+            server.ghosts.remove(&seat);
+        }
+        let is_prefix = self.wal.is_prefix(start, theirs);
+        self.oracle
+            .begins_to_stream(seat, self.agenda.now(), is_prefix);
+        if !is_prefix {
+            // Numbers and positions fit, the content does not: from here on its pages are worthless.
+            self.pgs[seat.index()].dir.corrupt = true;
+        }
+        if let Some(server) = self.pgs[seat.index()].server.as_mut() {
+            server.receiver = Some(Receiver {
+                from,
+                upstream_run,
+                slot,
+                id,
+                sent: start.lsn,
+                confirmed: start.lsn,
+                wal_on_wire: false,
+                reply_on_wire: false,
+                stalled: None,
+            });
+        }
+        let (member, upstream) = (self.name(seat), self.name(from));
+        self.tell_story(What::Streaming {
+            member,
+            from: Some(upstream),
+        });
+        self.send_to(from, seat);
+    }
+
+    /// New WAL is on `seat`'s disk: its standbys are sent what they lack.
+    pub(crate) fn send_wal(&mut self, seat: Seat) {
+        for standby in self.standbys_of(seat) {
+            self.send_to(seat, standby);
+        }
+    }
+
+    fn send_to(&mut self, from: Seat, to: Seat) {
+        let now = self.now();
+        let upto = self.pgs[from.index()].dir.wal;
+        if !self.pgs[from.index()]
+            .server
+            .as_ref()
+            .is_some_and(|s| s.sends())
+        {
+            return;
+        }
+        let run = self.pgs[to.index()].run;
+        let Some(receiver) = self.pgs[to.index()]
+            .server
+            .as_mut()
+            .and_then(|s| s.receiver.as_mut())
+        else {
+            return;
+        };
+        if receiver.wal_on_wire || receiver.sent >= upto.lsn || receiver.stalled.is_some() {
+            return;
+        }
+        let id = receiver.id;
+        match self
+            .wire
+            .fate(now, data_hop(from, to), &mut self.chance.wire)
+        {
+            Fate::Arrives(at) => {
+                receiver.wal_on_wire = true;
+                receiver.sent = upto.lsn;
+                let due = PgDue::WalArrives {
+                    id,
+                    upto,
+                    sent_at: now,
+                };
+                self.agenda.enter(at, Due::Pg { seat: to, run, due });
+            }
+            // TCP sends a lost packet again.
+            Fate::Lost => {
+                receiver.wal_on_wire = true;
+                receiver.sent = upto.lsn;
+                let due = PgDue::WalArrives {
+                    id,
+                    upto,
+                    sent_at: now,
+                };
+                self.agenda
+                    .enter(now + Span::millis(250), Due::Pg { seat: to, run, due });
+            }
+            Fate::Stuck => self.stalls(to, now),
+            Fate::Refused => self.disconnected(to, id),
+        }
+    }
+
+    pub(crate) fn wal_arrives(&mut self, seat: Seat, id: u64, upto: Position, sent_at: Moment) {
+        let Some(receiver) = self.receiver_mut(seat, id) else {
+            return;
+        };
+        receiver.wal_on_wire = false;
+        let from = receiver.from;
+        if !self
+            .wire
+            .arrives(sent_at, data_hop(from, seat), &mut self.chance.wire)
+        {
+            if let Some(receiver) = self.receiver_mut(seat, id) {
+                receiver.sent = receiver.confirmed;
+            }
+            self.stalls(seat, sent_at);
+            return;
+        }
+        let pg = &mut self.pgs[seat.index()];
+        if upto.lsn > pg.dir.wal.lsn {
+            pg.dir.wal = upto;
+            pg.settle();
+        }
+        if let Some(server) = pg.server.as_mut().filter(|s| !s.replay_paused) {
+            server.replayed = pg.dir.wal.lsn;
+            server.inserted = pg.dir.wal;
+        }
+        self.check_consistency(seat);
+        self.reply(seat);
+        self.send_to(from, seat);
+        // A standby that others stream from passes it on.
+        self.send_wal(seat);
+    }
+
+    fn reply(&mut self, seat: Seat) {
+        let now = self.now();
+        let (lsn, run) = (
+            self.pgs[seat.index()].dir.wal.lsn,
+            self.pgs[seat.index()].run,
+        );
+        let Some(receiver) = self.pgs[seat.index()]
+            .server
+            .as_mut()
+            .and_then(|s| s.receiver.as_mut())
+        else {
+            return;
+        };
+        if receiver.reply_on_wire || receiver.confirmed >= lsn {
+            return;
+        }
+        let (id, from) = (receiver.id, receiver.from);
+        let at = match self
+            .wire
+            .fate(now, data_hop(seat, from), &mut self.chance.wire)
+        {
+            Fate::Arrives(at) => at,
+            Fate::Lost => now + Span::millis(250),
+            Fate::Stuck => return self.stalls(seat, now),
+            Fate::Refused => return self.disconnected(seat, id),
+        };
+        receiver.reply_on_wire = true;
+        let due = PgDue::ReplyArrives {
+            id,
+            lsn,
+            sent_at: now,
+        };
+        self.agenda.enter(at, Due::Pg { seat, run, due });
+    }
+
+    pub(crate) fn reply_arrives(&mut self, seat: Seat, id: u64, lsn: Lsn, sent_at: Moment) {
+        let Some(receiver) = self.receiver_mut(seat, id) else {
+            return;
+        };
+        receiver.reply_on_wire = false;
+        let (from, run, slot) = (receiver.from, receiver.upstream_run, receiver.slot.clone());
+        if !self
+            .wire
+            .arrives(sent_at, data_hop(seat, from), &mut self.chance.wire)
+        {
+            return self.stalls(seat, sent_at);
+        }
+        if let Some(receiver) = self.receiver_mut(seat, id) {
+            receiver.confirmed = Ord::max(receiver.confirmed, lsn);
+        }
+        if self.pgs[from.index()].run == run {
+            let held = slot.and_then(|name| self.pgs[from.index()].dir.slots.get_mut(&name));
+            if let Some(held) = held {
+                *held = Some(lsn);
+            }
+            self.end_when_standbys_have_it(from);
+        }
+        self.reply(seat);
+    }
+
+    fn receiver_mut(&mut self, seat: Seat, id: u64) -> Option<&mut Receiver> {
+        let receiver = self.pgs[seat.index()].server.as_mut()?.receiver.as_mut()?;
+        (receiver.id == id).then_some(receiver)
+    }
+
+    /// Nothing gets through any more; both ends notice by their timeouts.
+    pub(crate) fn stalls(&mut self, seat: Seat, since: Moment) {
+        let Some(receiver) = self.pgs[seat.index()]
+            .server
+            .as_mut()
+            .and_then(|s| s.receiver.as_mut())
+        else {
+            return;
+        };
+        if receiver.stalled.is_none() {
+            receiver.stalled = Some(since);
+            let id = receiver.id;
+            self.pg_due(seat, TIMEOUT, PgDue::StallCheck { id });
+        }
+    }
+
+    pub(crate) fn stall_check(&mut self, seat: Seat, id: u64) {
+        if self
+            .receiver_mut(seat, id)
+            .is_some_and(|r| r.stalled.is_some())
+        {
+            self.disconnected(seat, id);
+        }
+    }
+
+    /// A receiver whose connection broke tries again by and by.
+    pub(crate) fn disconnected(&mut self, seat: Seat, id: u64) {
+        let Some(receiver) = self.receiver_mut(seat, id) else {
+            return;
+        };
+        let from = receiver.from;
+        if let Some(server) = self.pgs[seat.index()].server.as_mut() {
+            server.receiver = None;
+        }
+        let member = self.name(seat);
+        self.tell_story(What::Streaming { member, from: None });
+        self.end_when_standbys_have_it(from);
+        let soon = self.chance.pg.span(Span::millis(50), RETRY);
+        self.pg_due(seat, soon, PgDue::Connect);
+    }
+
+    /// Every connection to `seat`'s server ends: its kernel says so, if it can be heard.
+    pub(crate) fn drop_standbys_of(&mut self, seat: Seat) {
+        for at in 0..self.pgs.len() as u8 {
+            let standby = Seat(at);
+            let Some(receiver) = self.pgs[standby.index()].receiver().cloned() else {
+                continue;
+            };
+            if receiver.from != seat {
+                continue;
+            }
+            if self.wire.is_open(data_hop(seat, standby)) {
+                let id = receiver.id;
+                self.pg_due(standby, Span::millis(1), PgDue::Disconnected { id });
+            } else {
+                self.stalls(standby, self.agenda.now());
+            }
+        }
+    }
+
+    /// A host that lost power says nothing: its standbys and its upstream find out by their timeouts.
+    pub(crate) fn leave_ghosts(&mut self, seat: Seat) {
+        let now = self.now();
+        for at in 0..self.pgs.len() as u8 {
+            if self.pgs[usize::from(at)]
+                .receiver()
+                .is_some_and(|r| r.from == seat)
+            {
+                self.stalls(Seat(at), now);
+            }
+        }
+        let upstream = self.pgs[seat.index()].dir.upstream.as_ref();
+        let upstream = upstream.map(|u| u.address.host.clone());
+        if let Some(from) = upstream.and_then(|host| self.seat_of_host(&host))
+            && let Some(server) = self.pgs[from.index()].server.as_mut()
+        {
+            server.ghosts.insert(seat, now + TIMEOUT);
+        }
+    }
+
+    /// Links have changed: what cannot get through stalls or breaks, what was stalled goes on.
+    pub(crate) fn rewire_streams(&mut self) {
+        let now = self.now();
+        for at in 0..self.pgs.len() as u8 {
+            let seat = Seat(at);
+            let Some(receiver) = self.pgs[seat.index()].receiver().cloned() else {
+                continue;
+            };
+            let (down, up) = (data_hop(receiver.from, seat), data_hop(seat, receiver.from));
+            match (self.wire.cut(down), self.wire.cut(up)) {
+                (None, None) => self.stream_goes_on(seat, &receiver),
+                (Some(CutKind::Refuse), _) | (_, Some(CutKind::Refuse)) => {
+                    self.disconnected(seat, receiver.id);
+                }
+                (Some(CutKind::Hang), _) | (_, Some(CutKind::Hang)) => self.stalls(seat, now),
+            }
+        }
+    }
+
+    fn stream_goes_on(&mut self, seat: Seat, was: &Receiver) {
+        if was.stalled.is_none() {
+            return;
+        }
+        let upstream = &self.pgs[was.from.index()];
+        if upstream.run != was.upstream_run || upstream.server.is_none() {
+            return self.disconnected(seat, was.id);
+        }
+        let mine = self.pgs[seat.index()].dir.wal.lsn;
+        if let Some(receiver) = self.receiver_mut(seat, was.id) {
+            receiver.stalled = None;
+            receiver.sent = mine;
+            receiver.wal_on_wire = false;
+            receiver.reply_on_wire = false;
+        }
+        self.reply(seat);
+        self.send_to(was.from, seat);
+    }
+}

@@ -1,0 +1,166 @@
+//! REST between members: a question travels, the other's REST thread answers from its latest view, the
+//! answer travels back. Knows nothing of why it is asked.
+
+use crate::due::{AgentDue, Due, Question};
+use crate::event::Role;
+use crate::host::{Power, Run};
+use crate::pg::instance::Phase;
+use crate::wire::{Fate, Hop, Node, Seat, Traffic};
+use crate::world::World;
+use tanist_core::input::Input;
+use tanist_core::lsn::Lsn;
+use tanist_core::name::{MemberName, OpId};
+use tanist_core::peer::{PeerAnswer, PeerInput, PeerRequest, PeerStatus};
+use tanist_core::time::{Mono, Span};
+
+impl World {
+    pub(crate) fn ask_peer(&mut self, seat: Seat, op: OpId, request: PeerRequest, until: Mono) {
+        let PeerRequest { member, api_url } = request;
+        let host = api_url
+            .split("//")
+            .nth(1)
+            .and_then(|rest| rest.split([':', '/']).next());
+        let Some(peer) = host.and_then(|host| self.seat_of_host(host)) else {
+            return self.peer_silent_at(seat, op, member, until);
+        };
+        let Some(agent) = self.hosts[seat.index()].agent.as_ref() else {
+            return;
+        };
+        let now = self.now();
+        let hop = Hop {
+            from: Node::Member(seat),
+            to: Node::Member(peer),
+            traffic: Traffic::Api,
+        };
+        let life = agent.life;
+        let (asker, sent_at) = (seat, now);
+        let question = Question {
+            hop,
+            asker,
+            life,
+            op,
+            member: member.clone(),
+            until,
+            sent_at,
+            answer: None,
+        };
+        match self.wire.fate(now, hop, &mut self.chance.wire) {
+            Fate::Arrives(at) => self.agenda.enter(at, Due::Ask(Box::new(question))),
+            Fate::Refused => self.peer_says(seat, op, member, PeerAnswer::Refused),
+            Fate::Stuck | Fate::Lost => self.peer_silent_at(seat, op, member, until),
+        }
+    }
+
+    fn peer_silent_at(&mut self, seat: Seat, op: OpId, member: MemberName, until: Mono) {
+        let at = self.hosts[seat.index()].clock.when(until);
+        let after = at.since(self.now());
+        self.agent_due(seat, after, AgentDue::PeerSilent { op, member });
+    }
+
+    pub(crate) fn peer_says(
+        &mut self,
+        seat: Seat,
+        op: OpId,
+        member: MemberName,
+        answer: PeerAnswer,
+    ) {
+        let input = Input::Peer(PeerInput { op, member, answer });
+        self.agent_due(seat, Span::micros(200), AgentDue::Tell(Box::new(input)));
+    }
+
+    /// A question reaches a member's REST, or its answer reaches the asker.
+    pub(crate) fn asked(&mut self, mut question: Question) {
+        let now = self.now();
+        let Question {
+            hop,
+            asker,
+            op,
+            until,
+            ..
+        } = question;
+        let member = question.member.clone();
+        if self.hosts[asker.index()].life(question.life).is_none() {
+            return;
+        }
+        if !self
+            .wire
+            .arrives(question.sent_at, hop, &mut self.chance.wire)
+        {
+            return self.peer_silent_at(asker, op, member, until);
+        }
+        if let Some(answer) = question.answer.take() {
+            return match now <= self.hosts[asker.index()].clock.when(until) {
+                true => self.tell(asker, Input::Peer(PeerInput { op, member, answer })),
+                false => self.peer_silent_at(asker, op, member, until),
+            };
+        }
+        let Node::Member(peer) = hop.to else {
+            return;
+        };
+        let Some(answer) = self.rest_answers(peer) else {
+            return self.peer_silent_at(asker, op, member, until);
+        };
+        question.answer = Some(answer);
+        question.hop = hop.back();
+        question.sent_at = now;
+        match self.wire.fate(now, question.hop, &mut self.chance.wire) {
+            Fate::Arrives(at) => self.agenda.enter(at, Due::Ask(Box::new(question))),
+            Fate::Stuck | Fate::Lost | Fate::Refused => {
+                self.peer_silent_at(asker, op, member, until);
+            }
+        }
+    }
+
+    /// `None`: nothing comes back, since the process or the host stands still or is dark.
+    fn rest_answers(&mut self, peer: Seat) -> Option<PeerAnswer> {
+        let host = &self.hosts[peer.index()];
+        match (host.power, &host.agent) {
+            (Power::Off | Power::Suspended, _) => None,
+            (Power::On, None) => Some(PeerAnswer::Refused),
+            (Power::On, Some(agent)) if agent.run == Run::Frozen => None,
+            (Power::On, Some(_)) => Some(PeerAnswer::Status(self.peer_status(peer))),
+        }
+    }
+
+    /// What a member says of itself: its view, with positions as its PostgreSQL has them now.
+    fn peer_status(&mut self, peer: Seat) -> PeerStatus {
+        let role = self.role(peer);
+        let says_primary = self.says_primary(peer);
+        let pg = &self.pgs[peer.index()];
+        let view = self.hosts[peer.index()]
+            .agent
+            .as_ref()
+            .map(|agent| agent.agent.view());
+        let up = matches!(role, Role::Standby | Role::Promoting | Role::Primary);
+        let in_recovery = !pg
+            .server
+            .as_ref()
+            .is_some_and(|s| s.phase == Phase::Primary);
+        let shape = &self.shape.members[peer.index()];
+        let (state, mut word) = view.as_ref().map_or_else(
+            || ("unknown".to_string(), "replica".to_string()),
+            |view| (view.state.word().to_string(), view.role.word().to_string()),
+        );
+        if says_primary {
+            word = "primary".to_string();
+        }
+        PeerStatus {
+            state,
+            role: word,
+            in_recovery,
+            timeline: up.then(|| self.wal.timeline(pg.dir.wal.branch)),
+            position: if up && in_recovery {
+                pg.dir.wal.lsn
+            } else {
+                Lsn::INVALID
+            },
+            nofailover: shape.nofailover,
+            failover_priority: shape.failover_priority.unwrap_or(1),
+            watchdog_failed: false,
+            streaming: pg.receiver().is_some(),
+            sees_leader: view
+                .and_then(|view| view.cluster)
+                .is_some_and(|cluster| cluster.leader.is_some()),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Side tasks of an agent: looks, checkpoints, slots, reloads, questions to an upstream.
+//! Knows nothing of the exclusive lane.
+
+use crate::due::{AgentDue, PgDue};
+use crate::event::What;
+use crate::pg::instance::Phase;
+use crate::pg::streaming::data_hop;
+use crate::wire::Seat;
+use crate::world::World;
+use tanist_core::input::Input;
+use tanist_core::name::{OpId, RequestId};
+use tanist_core::operator::Answer;
+use tanist_core::postgres::{Ended, Observation, PgInput, SideTask};
+use tanist_core::time::{Mono, Span};
+
+impl World {
+    pub(crate) fn begin_side(&mut self, seat: Seat, op: OpId, task: SideTask, until: Mono) {
+        let deadline = self.hosts[seat.index()].clock.when(until).since(self.now());
+        let quick = self.chance.pg.span(Span::micros(500), Span::millis(4));
+        let silent = self.is_silent(seat);
+        match task {
+            SideTask::Probe if silent => {
+                let observation = Box::new(self.observation(seat));
+                self.agent_due(seat, deadline, AgentDue::LookedInVain { op, observation });
+            }
+            SideTask::Probe => self.agent_due(seat, quick, AgentDue::Looked { op: Some(op) }),
+            task => {
+                let slow = matches!(task, SideTask::Checkpoint);
+                let takes = match (silent, slow) {
+                    (true, _) => deadline,
+                    (false, true) => self.chance.pg.span(Span::millis(20), Span::secs(2)),
+                    (false, false) => quick,
+                };
+                let task = Box::new(task);
+                self.agent_due(seat, takes.min(deadline), AgentDue::SideDone { op, task });
+            }
+        }
+    }
+
+    pub(crate) fn looked(&mut self, seat: Seat, op: Option<OpId>) {
+        let observation = self.sabotage.observation(self.observation(seat));
+        self.tell(seat, Input::Postgres(PgInput::Observed { op, observation }));
+    }
+
+    /// The server did not answer in time; the rest of the look is as good as ever.
+    pub(crate) fn looked_in_vain(&mut self, seat: Seat, op: OpId, observation: Observation) {
+        let op = Some(op);
+        self.tell(seat, Input::Postgres(PgInput::Observed { op, observation }));
+    }
+
+    pub(crate) fn side_done(&mut self, seat: Seat, op: OpId, task: &SideTask) {
+        let ended = self.run_side(seat, task);
+        self.tell(seat, Input::Postgres(PgInput::Finished { op, ended }));
+    }
+
+    fn run_side(&mut self, seat: Seat, task: &SideTask) -> Ended {
+        let failed = |why: &str| Ended::Failed(why.to_string());
+        if let SideTask::AskUpstream { upstream } = task {
+            let from = self.seat_of_host(&upstream.address.host);
+            let open =
+                |from: &Seat| self.powered(*from) && self.wire.connects(data_hop(seat, *from));
+            let facts = from.filter(open).and_then(|from| self.upstream_facts(from));
+            let facts = facts.map(|facts| self.sabotage.facts(facts));
+            return facts.map_or_else(|| failed("could not connect"), Ended::Upstream);
+        }
+        let answers = self.pgs[seat.index()]
+            .server
+            .as_ref()
+            .is_some_and(|s| s.accepts());
+        if !answers {
+            return failed("the server does not accept connections");
+        }
+        match task {
+            SideTask::Probe | SideTask::AskUpstream { .. } => {}
+            SideTask::Checkpoint => self.checkpointed(seat),
+            SideTask::Reconfigure { role, parameters } => {
+                // A reload changes upstream and parameters; it never makes a standby of a primary.
+                let signal = self.pgs[seat.index()].dir.standby_signal;
+                self.configure(seat, role, parameters);
+                self.pgs[seat.index()].dir.standby_signal = signal;
+                self.reconnect(seat);
+            }
+            SideTask::CreateSlot { name } => {
+                // WAL is reserved at once: from the last checkpoint, or from what is replayed.
+                let pg = &mut self.pgs[seat.index()];
+                let standby = pg.in_recovery();
+                let replayed = pg.server.as_ref().map_or(pg.dir.wal.lsn, |s| s.replayed);
+                let from = if standby {
+                    replayed
+                } else {
+                    pg.dir.control.checkpoint
+                };
+                pg.dir.slots.entry(name.clone()).or_insert(Some(from));
+            }
+            SideTask::DropSlot { name } => {
+                if self.slot_in_use(seat, name) {
+                    return failed("replication slot is active");
+                }
+                self.pgs[seat.index()].dir.slots.remove(name);
+            }
+            SideTask::AdvanceSlot { name, to } => {
+                let pg = &mut self.pgs[seat.index()];
+                let replayed = pg.server.as_ref().map_or(*to, |s| s.replayed);
+                match pg.dir.slots.get_mut(name) {
+                    Some(at) => *at = (*at).max(Some(Ord::min(*to, replayed))),
+                    None => return failed("replication slot does not exist"),
+                }
+            }
+        }
+        Ended::Done
+    }
+
+    fn slot_in_use(&self, seat: Seat, name: &str) -> bool {
+        self.standbys_of(seat).into_iter().any(|standby| {
+            let receiver = self.pgs[standby.index()].receiver();
+            receiver.is_some_and(|r| r.slot.as_deref() == Some(name))
+        })
+    }
+
+    /// A reload with another upstream restarts the WAL receiver.
+    fn reconnect(&mut self, seat: Seat) {
+        let upstream = self.pgs[seat.index()].dir.upstream.clone();
+        let wanted = upstream
+            .as_ref()
+            .and_then(|u| self.seat_of_host(&u.address.host));
+        let Some(server) = self.pgs[seat.index()].server.as_mut() else {
+            return;
+        };
+        if !matches!(server.phase, Phase::Recovery { .. }) {
+            return;
+        }
+        let slot = upstream.and_then(|u| u.slot);
+        match server.receiver.as_ref() {
+            Some(r) if Some(r.from) == wanted && r.slot == slot => {}
+            Some(r) => {
+                let from = r.from;
+                server.receiver = None;
+                let member = self.name(seat);
+                self.tell_story(What::Streaming { member, from: None });
+                self.end_when_standbys_have_it(from);
+                self.pg_due(seat, Span::millis(20), PgDue::Connect);
+            }
+            None => self.pg_due(seat, Span::millis(20), PgDue::Connect),
+        }
+    }
+
+    /// An operator's request has ended.
+    pub(crate) fn answered(&mut self, seat: Seat, request: RequestId, answer: Answer) {
+        let member = self.name(seat);
+        self.tell_story(What::Answered {
+            member,
+            answer: answer.clone(),
+        });
+        match answer {
+            Answer::StillRunning(_) => {}
+            Answer::Done(_) | Answer::Accepted(_) | Answer::Refused { .. } | Answer::Failed(_) => {
+                self.requests.answered(&request);
+            }
+        }
+    }
+}
