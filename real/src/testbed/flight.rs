@@ -73,13 +73,16 @@ pub struct Terms {
 
 /// Splits the time from `fault` to `routed`. `None` when the winner's recording does not show it all.
 pub fn terms(told: &[Told], winner: &str, fault: Stamp, routed: Stamp) -> Option<Terms> {
-    let mine: Vec<&Told> = told.iter().filter(|t| t.member == winner && t.at > fault).collect();
+    let mine: Vec<&Told> = told
+        .iter()
+        .filter(|t| t.member == winner && t.at > fault)
+        .collect();
     let first = |found: &dyn Fn(&Note) -> bool| mine.iter().find(|t| found(&t.note)).map(|t| t.at);
     let acquired = first(&|n| matches!(n, Note::KeyAcquired { .. }))?;
-    let promoted =
-        first(&|n| matches!(n, Note::OperationEnded { verb, .. } if verb == "promote"))?;
+    let promoted = first(&|n| matches!(n, Note::OperationEnded { verb, .. } if verb == "promote"))?;
     // A released key may be taken over without ever being seen absent.
-    let gone = first(&|n| matches!(n, Note::LeaderChanged { .. })).map_or(acquired, |a| a.min(acquired));
+    let gone =
+        first(&|n| matches!(n, Note::LeaderChanged { .. })).map_or(acquired, |a| a.min(acquired));
     let sign = mine.first().map_or(gone, |t| t.at.min(gone));
     Some(Terms {
         detect: sign.since(fault),
@@ -98,7 +101,10 @@ pub fn replay(program: &std::path::Path, member: &Member) -> anyhow::Result<u64>
         let words = String::from_utf8_lossy(&told.stdout);
         let why = String::from_utf8_lossy(&told.stderr);
         anyhow::ensure!(told.status.success(), "{}: {words}{why}", path.display());
-        let count = words.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
+        let count = words
+            .split_whitespace()
+            .next()
+            .and_then(|n| n.parse::<u64>().ok());
         inputs += count.unwrap_or_default();
     }
     Ok(inputs)
@@ -109,7 +115,11 @@ pub fn timeline(told: &[Told], from: Stamp, marks: &[(Stamp, String)]) -> String
     let mut lines: Vec<(Stamp, String, String)> = told
         .iter()
         .map(|t| (t.at, t.member.clone(), t.note.to_string()))
-        .chain(marks.iter().map(|(at, what)| (*at, "**".to_string(), what.clone())))
+        .chain(
+            marks
+                .iter()
+                .map(|(at, what)| (*at, "**".to_string(), what.clone())),
+        )
         .filter(|(at, _, _)| *at >= from)
         .collect();
     lines.sort_by_key(|(at, _, _)| *at);
@@ -152,7 +162,13 @@ mod tests {
             tell(400, "b", promote),
         ];
         let found = terms(&told, "b", Stamp(10), Stamp(450)).unwrap();
-        let parts = [found.detect, found.lease, found.elect, found.promote, found.route];
+        let parts = [
+            found.detect,
+            found.lease,
+            found.elect,
+            found.promote,
+            found.route,
+        ];
         assert_eq!(parts.map(|p| p.as_micros()), [20, 70, 50, 250, 50]);
         assert_eq!(terms(&told, "c", Stamp(10), Stamp(450)), None);
     }

@@ -5,7 +5,7 @@ use super::account::Namespace;
 use super::cluster::Cluster;
 use super::folder::Folder;
 use super::sql::Access;
-use super::{ports, process, wait_for};
+use super::{ports, wait_for};
 use anyhow::Context;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
@@ -25,14 +25,16 @@ impl Haproxy {
         let access = || ports::free_port().map(|port| Access { host, port });
         let (primary, standbys) = (access()?, access()?);
         let statistics = access()?.address();
-        let config = folder.write("haproxy.cfg", &config(cluster, primary, standbys, statistics))?;
+        let config = folder.write(
+            "haproxy.cfg",
+            &config(cluster, primary, standbys, statistics),
+        )?;
         let log = std::fs::File::create(folder.path().join("haproxy.log"))?;
         let mut command = folder.account().command("haproxy", &Namespace::Host);
         command
             .args(["-db", "-f"])
             .arg(config)
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env(process::MARK, folder.path())
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -45,7 +47,9 @@ impl Haproxy {
             child,
         };
         wait_for("haproxy listens", Duration::from_secs(10), || {
-            TcpStream::connect(statistics).map(|_| ()).map_err(|e| e.to_string())
+            TcpStream::connect(statistics)
+                .map(|_| ())
+                .map_err(|e| e.to_string())
         })?;
         Ok(haproxy)
     }
@@ -78,7 +82,10 @@ listen statistics
     stats refresh 2s
 "
     );
-    for (name, at, path) in [("primary", primary, "/primary"), ("standbys", standbys, "/replica")] {
+    for (name, at, path) in [
+        ("primary", primary, "/primary"),
+        ("standbys", standbys, "/replica"),
+    ] {
         text += &format!(
             "listen {name}
     bind {}

@@ -96,7 +96,6 @@ impl Member {
         command
             .arg(&place.config)
             .current_dir(&place.home)
-            .env(process::MARK, self.mark())
             .env("HOME", &place.home)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -109,10 +108,6 @@ impl Member {
         self.agent.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn mark(&self) -> String {
-        self.place.home.display().to_string()
-    }
-
     pub fn agent(&self) -> Option<u32> {
         let mut agent = self.lock();
         let child = agent.as_mut()?;
@@ -121,17 +116,13 @@ impl Member {
         (!gone).then_some(pid)
     }
 
-    /// The agent's helpers: processes with its mark that are neither the agent nor PostgreSQL's.
+    /// The fencer that guards its data directory.
     pub fn fencer(&self) -> Option<u32> {
-        let agent = self.agent();
-        let instance: Vec<u32> = self.instance().iter().map(|s| s.pid).collect();
-        let others = process::marked(&self.mark());
-        let mut others = others.iter().filter(|seen| {
-            Some(seen.pid) != agent
-                && !instance.contains(&seen.pid)
-                && seen.command.contains("fencer")
-        });
-        others.next().map(|seen| seen.pid)
+        let on_data = process::started_on(&self.place.data_dir);
+        on_data
+            .iter()
+            .find(|seen| seen.is_fencer())
+            .map(|seen| seen.pid)
     }
 
     pub fn postmaster(&self) -> Option<u32> {
@@ -203,7 +194,8 @@ impl Member {
                 let _ = child.kill();
                 let _ = child.wait();
             }
-            let mut left = process::marked(&self.mark());
+            let mut left = process::started_on(&self.place.home);
+            left.extend(process::started_on(&self.place.config));
             left.extend(self.instance());
             if left.is_empty() {
                 return;

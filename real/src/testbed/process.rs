@@ -1,11 +1,21 @@
-//! The processes of this host, as /proc shows them, and signals to them. Only processes that a testbed
-//! started are ever named here: by pid, by the mark in their environment, or by their data directory.
+//! The processes of this host, as /proc shows them, and signals to them. Only processes of a testbed are
+//! ever named here: by pid, by their data directory, or as one of its programs on its own folder.
 
 use rustix::process::{Pid, Signal};
 use std::path::{Path, PathBuf};
 
-/// An environment variable that every agent of a testbed carries, and so its fencer too.
-pub const MARK: &str = "TANIST_TESTBED";
+/// What a testbed starts, directly or not. Somebody's pager on a log file is none of them.
+const PROGRAMS: [&str; 9] = [
+    "tanist",
+    "tanist-fencer",
+    "patroni",
+    "python3",
+    "etcd",
+    "haproxy",
+    "initdb",
+    "pg_basebackup",
+    "pg_rewind",
+];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -34,6 +44,24 @@ impl Seen {
         })
     }
 
+    fn is_program(&self, names: &[&str]) -> bool {
+        let first = self.command.split(' ').next().unwrap_or_default();
+        let name = first.rsplit('/').next().unwrap_or_default();
+        names.contains(&name)
+    }
+
+    pub fn is_fencer(&self) -> bool {
+        self.is_program(&["tanist-fencer"])
+    }
+
+    /// A word of its command line is this path, or lies below it.
+    fn names(&self, path: &str) -> bool {
+        self.command.split([' ', '=']).any(|word| {
+            let rest = word.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
+        })
+    }
+
     /// A zombie holds nothing and can do nothing.
     pub fn is_alive(&self) -> bool {
         !matches!(self.state, 'Z' | 'X')
@@ -57,7 +85,10 @@ pub fn is_alive(pid: u32) -> bool {
 /// their working directory, for as long as they live.
 pub fn of_instance(data_dir: &Path) -> Vec<Seen> {
     let mut found = all();
-    found.retain(|seen| working_directory(seen.pid).is_some_and(|d| d == data_dir));
+    found.retain(|seen| {
+        seen.is_program(&["postgres", "postgres:"])
+            && working_directory(seen.pid).is_some_and(|d| d == data_dir)
+    });
     found
 }
 
@@ -71,16 +102,13 @@ pub fn postmaster(data_dir: &Path) -> Option<u32> {
         .map(|s| s.pid)
 }
 
-/// Processes with this value of the mark in their environment (PostgreSQL overwrites its own).
-pub fn marked(value: &str) -> Vec<Seen> {
-    let wanted = format!("{MARK}={value}");
+/// The other processes of a testbed that were started on something below `folder`.
+pub fn started_on(folder: &Path) -> Vec<Seen> {
+    let Some(folder) = folder.to_str() else {
+        return Vec::new();
+    };
     let mut found = all();
-    found.retain(|seen| {
-        let environment = std::fs::read(format!("/proc/{}/environ", seen.pid)).unwrap_or_default();
-        environment
-            .split(|b| *b == 0)
-            .any(|v| v == wanted.as_bytes())
-    });
+    found.retain(|seen| seen.is_program(&PROGRAMS) && seen.names(folder));
     found
 }
 
@@ -99,4 +127,33 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_program_of_the_testbed_on_its_own_folder_belongs_to_it() {
+        for (command, ours) in [
+            ("/tmp/t/tanist /tmp/t/a.yml", true),
+            ("/tmp/t/tanist-fencer --data-dir /tmp/t/a/data", true),
+            ("etcd --data-dir=/tmp/t/etcd", true),
+            ("less /tmp/t/a/agent.log", false),
+            ("/tmp/t2/tanist /tmp/t2/a.yml", false),
+            ("/tmp/t/tanistctl -c /tmp/t/a.yml list", false),
+        ] {
+            let seen = Seen {
+                pid: 1,
+                parent: 0,
+                state: 'S',
+                command: command.into(),
+            };
+            assert_eq!(
+                seen.is_program(&PROGRAMS) && seen.names("/tmp/t"),
+                ours,
+                "{command}"
+            );
+        }
+    }
 }

@@ -56,7 +56,7 @@ impl Ordeal {
         if load == Load::Unkind {
             clients.unkind(&old).unwrap();
         }
-        clients.wait_written(50, Duration::from_secs(20)).unwrap();
+        clients.wait_written(50, Duration::from_secs(60)).unwrap();
         Ordeal {
             published: cluster.published().unwrap(),
             cluster,

@@ -12,7 +12,7 @@ use tanist::testbed::clients::{Attempt, Clients, Verdict};
 fn twenty_switchovers_in_a_row_lose_no_acknowledged_row() {
     let cluster = healthy_cluster();
     let clients = Clients::start(&cluster).unwrap();
-    clients.wait_written(50, Duration::from_secs(20)).unwrap();
+    clients.wait_written(50, Duration::from_secs(60)).unwrap();
     for round in 0..20 {
         let healthy = cluster.wait_healthy(Duration::from_secs(60)).unwrap();
         let began = Instant::now();

@@ -244,7 +244,7 @@ const SCHEMA: &str = "
             COMMIT;
             RAISE NOTICE '% %', (began * 1000000)::bigint,
                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
-            EXECUTE 'COPY testbed_nothing FROM PROGRAM ''sleep 0.02''';
+            EXECUTE 'COPY testbed_nothing FROM PROGRAM ''sleep 0.05''';
         END LOOP;
     END $$;
 ";
