@@ -8,7 +8,7 @@ CARGO ?= cargo
 PROFILE = --profile swarm
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help servers servers-patroni fmt clippy unit cluster test
+.PHONY: help servers servers-patroni binaries demo demo-stop demo-ci fmt clippy unit scenarios swarm cluster test test-all
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -16,6 +16,18 @@ servers:
 	@real/demo/servers
 servers-patroni:
 	@real/demo/servers patroni
+
+# The agent, its fencer, its command line and the demonstration. Cargo shows its own progress.
+binaries:
+	$(CARGO) build $(PROFILE) -p tanist --bins
+
+DEMO ?= watch
+demo: servers binaries
+	@target/swarm/tanist-demo $(DEMO)
+demo-stop:
+	@$(CARGO) run $(PROFILE) --quiet -p tanist --bin tanist-demo -- stop
+demo-ci:
+	@$(MAKE) --no-print-directory demo DEMO=ci
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -32,6 +44,15 @@ else
 	$(CARGO) test --workspace --no-fail-fast
 endif
 
+# Each story as it was told before, down to the last line.
+scenarios:
+	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- run
+
+# Drawn plans until one breaks a promise. `make swarm RUNS=100000`.
+RUNS ?= 2000
+swarm:
+	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- swarm --runs $(RUNS)
+
 # Real servers, one test at a time. `make cluster T=frozen` runs those whose names hold the word.
 cluster: servers-patroni
 ifeq ($(NEXTEST),yes)
@@ -41,4 +62,9 @@ else
 endif
 
 test:
-	@.ci/steps fmt clippy unit cluster
+	@.ci/steps fmt clippy unit scenarios swarm cluster demo-ci
+
+# And what takes longer: the default timings, a long swarm.
+test-all: test
+	@TANIST_PACE=default .ci/steps cluster
+	@RUNS=100000 .ci/steps swarm

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod clock;
 pub mod dcs;
+pub mod demo;
 pub mod fencer;
 pub mod peers;
 pub mod postgres;

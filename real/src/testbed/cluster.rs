@@ -129,12 +129,8 @@ impl Cluster {
         &self.members
     }
 
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    pub fn keep_folder(&mut self) {
-        self.folder.at_end(AtEnd::Keep);
+    pub fn folder(&self) -> &Folder {
+        &self.folder
     }
 
     pub fn member(&self, name: &str) -> anyhow::Result<&Member> {
@@ -162,6 +158,17 @@ impl Cluster {
         let status: Value = serde_json::from_str(&status).map_err(|e| e.to_string())?;
         let optime = status.get("optime").and_then(Value::as_u64);
         optime.ok_or_else(|| format!("no optime in {status}"))
+    }
+
+    /// Of the leader key: who holds it, and what is left of the lease it is bound to.
+    pub fn lease_left(&self) -> Result<String, String> {
+        let Some((owner, lease)) = self.etcd.bound(&self.key("leader"))? else {
+            return Ok("no leader key".into());
+        };
+        let (left, granted) = self.etcd.lease_left(lease)?;
+        Ok(format!(
+            "{owner} holds the leader key, {left} s of {granted} s left"
+        ))
     }
 
     /// `/cluster`, from the first member that answers.

@@ -118,13 +118,25 @@ impl Etcd {
     }
 
     pub fn get(&self, key: &str) -> Result<Option<String>, String> {
+        Ok(self.bound(key)?.map(|(value, _)| value))
+    }
+    /// A key's value and the lease it is bound to. `None`: it is absent.
+    pub fn bound(&self, key: &str) -> Result<Option<(String, i64)>, String> {
         let answer = self.call("/v3/kv/range", &json!({"key": STANDARD.encode(key)}))?;
-        let Some(value) = answer.pointer("/kvs/0/value").and_then(Value::as_str) else {
-            let found = answer.pointer("/kvs/0").is_some();
-            return Ok(found.then(String::new));
+        let Some(found) = answer.pointer("/kvs/0") else {
+            return Ok(None);
         };
-        let bytes = STANDARD.decode(value).map_err(|e| e.to_string())?;
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        let value = STANDARD.decode(found["value"].as_str().unwrap_or_default());
+        let value = value.map_err(|e| e.to_string())?;
+        let lease = number(&found["lease"]).unwrap_or_default();
+        Ok(Some((String::from_utf8_lossy(&value).into_owned(), lease)))
+    }
+
+    /// Seconds left and seconds granted.
+    pub fn lease_left(&self, lease: i64) -> Result<(i64, i64), String> {
+        let answer = self.call("/v3/lease/timetolive", &json!({"ID": lease.to_string()}))?;
+        let left = number(&answer["TTL"]).unwrap_or(0).max(0);
+        Ok((left, number(&answer["grantedTTL"]).unwrap_or(0)))
     }
 
     pub fn put(&self, key: &str, value: &[u8]) -> Result<(), String> {
@@ -144,6 +156,11 @@ impl Etcd {
         }
         answer.json()
     }
+}
+
+/// The gateway writes 64-bit numbers as text.
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
 impl Drop for Etcd {

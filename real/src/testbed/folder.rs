@@ -2,6 +2,7 @@
 //! of the binaries (a build tree under /root cannot be entered by others), and goes when dropped.
 
 use super::account::Account;
+use super::sweep::sweep_on_signal;
 use anyhow::Context;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -30,10 +31,11 @@ impl Folder {
         Folder::at(std::env::temp_dir().join(name), account)
     }
 
-    /// The folder at `path`, which must not exist.
+    /// The folder at `path`, which must not exist. An interrupt ends all that was started on it.
     pub fn at(path: PathBuf, account: Account) -> anyhow::Result<Folder> {
         std::fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
         account.give(&path)?;
+        sweep_on_signal(path.clone())?;
         let at_end = AtEnd::Remove;
         Ok(Folder {
             path,

@@ -3,7 +3,6 @@
 
 use super::account::Namespace;
 use super::cluster::Cluster;
-use super::folder::Folder;
 use super::sql::Access;
 use super::{ports, wait_for};
 use anyhow::Context;
@@ -20,7 +19,8 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    pub fn start(cluster: &Cluster, folder: &Folder) -> anyhow::Result<Haproxy> {
+    pub fn start(cluster: &Cluster) -> anyhow::Result<Haproxy> {
+        let folder = cluster.folder();
         let host = IpAddr::from(Ipv4Addr::LOCALHOST);
         let access = || ports::free_port().map(|port| Access { host, port });
         let (primary, standbys) = (access()?, access()?);

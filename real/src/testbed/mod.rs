@@ -17,6 +17,7 @@ pub mod patroni;
 pub mod ports;
 pub mod process;
 pub mod sql;
+pub mod sweep;
 pub mod template;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -84,10 +84,19 @@ pub fn is_alive(pid: u32) -> bool {
 /// Processes of a PostgreSQL instance, postmaster and orphans included: all have the data directory as
 /// their working directory, for as long as they live.
 pub fn of_instance(data_dir: &Path) -> Vec<Seen> {
+    of_instances(|working| working == data_dir)
+}
+
+/// The same of every instance below a folder.
+pub fn of_instances_below(folder: &Path) -> Vec<Seen> {
+    of_instances(|working| working.starts_with(folder))
+}
+
+fn of_instances(wanted: impl Fn(&Path) -> bool) -> Vec<Seen> {
     let mut found = all();
     found.retain(|seen| {
         seen.is_program(&["postgres", "postgres:"])
-            && working_directory(seen.pid).is_some_and(|d| d == data_dir)
+            && working_directory(seen.pid).is_some_and(|directory| wanted(&directory))
     });
     found
 }

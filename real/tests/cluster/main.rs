@@ -3,8 +3,11 @@
 
 mod baseline;
 mod bootstrap;
+mod interop;
 mod ordeal;
 mod processes;
+mod recording;
 mod store;
 mod support;
 mod switchover;
+mod values;

@@ -92,6 +92,16 @@ impl Clients {
         Ok(clients)
     }
 
+    /// Makes the tables and starts one writer through a proxy that leads to the primary.
+    pub fn start_through(cluster: &Cluster, proxy: Access) -> anyhow::Result<Clients> {
+        let leader = cluster.leader().map_err(anyhow::Error::msg)?;
+        leader.sql(SCHEMA).map_err(anyhow::Error::msg)?;
+        let clients = Clients::none()?;
+        let hosts = vec![("proxy".to_string(), proxy)];
+        clients.spawn(writer::run(hosts, writer::PERIOD, clients.shared.clone()));
+        Ok(clients)
+    }
+
     /// The thread, with nobody on it yet.
     pub fn none() -> anyhow::Result<Clients> {
         let runtime = tokio::runtime::Builder::new_current_thread()

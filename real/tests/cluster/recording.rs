@@ -1,0 +1,63 @@
+//! What the agents of this very run decided, decided again in a fresh process, by each build there is.
+
+use crate::ordeal::{Load, Loss, Ordeal};
+use crate::support::healthy_cluster;
+use std::path::PathBuf;
+use std::time::Duration;
+use tanist::testbed::flight;
+
+/// The binary under test, and the one of the other profile that `TANIST_OTHER_BUILD` names.
+fn builds() -> Vec<PathBuf> {
+    let other = std::env::var_os("TANIST_OTHER_BUILD").filter(|path| !path.is_empty());
+    let mut builds = vec![PathBuf::from(env!("CARGO_BIN_EXE_tanist"))];
+    builds.extend(other.map(PathBuf::from));
+    builds
+}
+
+#[test]
+fn recordings_of_a_failover_replay_bit_for_bit_in_every_build() {
+    let mut ordeal = Ordeal::on(healthy_cluster(), Load::Kind);
+    ordeal.strike();
+    ordeal
+        .old
+        .signal_postmaster(rustix::process::Signal::KILL)
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    let answer = ordeal.cluster.switchover(ordeal.old.name(), None);
+    println!("{answer:?}");
+    ordeal
+        .clients
+        .wait_written(20, Duration::from_secs(60))
+        .unwrap();
+    for build in builds() {
+        for member in ordeal.cluster.members() {
+            let inputs = flight::replay(&build, member).unwrap();
+            println!("{}: {inputs} inputs of {}", build.display(), member.name());
+            assert!(inputs > 20, "{inputs} inputs of {}", member.name());
+        }
+    }
+    ordeal.end(Loss::WithinBound);
+}
+
+#[test]
+fn changed_byte_of_a_recording_is_named_by_its_line() {
+    let cluster = healthy_cluster();
+    let member = &cluster.members()[0];
+    let segment = flight::segments(member).remove(0);
+    let text = std::fs::read_to_string(segment).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
+    lines.truncate(10);
+    lines[6] = lines[6].replacen("\"n\":", "\"n\":1", 1);
+    let changed = cluster
+        .folder()
+        .write("changed.jsonl", &(lines.join("\n") + "\n"))
+        .unwrap();
+    let told = std::process::Command::new(env!("CARGO_BIN_EXE_tanist"))
+        .arg("--replay")
+        .arg(changed)
+        .output()
+        .unwrap();
+    assert!(!told.status.success());
+    let why = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(why.contains("line 7"), "{why}");
+}
