@@ -3,6 +3,7 @@
 //! (architecture page)
 pub mod agent;
 pub mod clock;
+pub mod ctl;
 pub mod dcs;
 pub mod demo;
 pub mod fencer;

@@ -180,12 +180,13 @@ fn reinitialize(body: &Map<String, Value>) -> Checked<OperatorRequest> {
 /// Patroni's filters are checked as Patroni does, then refused by name: a condition that is ignored would
 /// restart a server that was to be left alone.
 fn restart(body: &Map<String, Value>, now: Wall) -> Checked<OperatorRequest> {
+    let mut unbuilt = None;
     for (filter, value) in body {
-        match filter.as_str() {
+        let condition = match filter.as_str() {
             "schedule" => {
                 let text = time(body, "schedule")?.ok_or_else(unreadable_time)?;
                 scheduled(text, "restart", now)?;
-                return Err(not_built("a scheduled restart"));
+                "a scheduled restart"
             }
             "role" => {
                 let known = ["primary", "standby_leader", "replica"];
@@ -194,24 +195,28 @@ fn restart(body: &Map<String, Value>, now: Wall) -> Checked<OperatorRequest> {
                         "PostgreSQL role should be either primary, standby_leader, or replica",
                     ));
                 }
-                return Err(not_built("a restart by role"));
+                "a restart by role"
             }
-            "postgres_version" => return Err(not_built("a restart by version")),
+            "postgres_version" => "a restart by version",
             "timeout" => {
                 if as_span(value).is_none_or(|t| t == Span::ZERO) {
                     return Err(bad("Timeout should be a positive number of seconds"));
                 }
-                return Err(not_built("a restart's own timeout"));
+                "a restart's own timeout"
             }
-            "restart_pending" => return Err(not_built("a restart only if one is pending")),
+            "restart_pending" => "a restart only if one is pending",
             other => {
                 return Err(bad(format!(
                     "Unknown filter for the scheduled restart: {other}"
                 )));
             }
-        }
+        };
+        unbuilt = Some(condition);
     }
-    Ok(OperatorRequest::Restart)
+    match unbuilt {
+        Some(condition) => Err(not_built(condition)),
+        None => Ok(OperatorRequest::Restart),
+    }
 }
 
 #[cfg(test)]

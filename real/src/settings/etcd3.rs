@@ -4,7 +4,7 @@ use super::section::{HostPort, Section, Unknown};
 use crate::dcs::{Endpoint, EtcdSettings};
 use std::path::PathBuf;
 
-const OTHER_STORES: &[&str] = &[
+pub(super) const OTHER_STORES: &[&str] = &[
     "consul",
     "etcd",
     "exhibitor",

@@ -16,6 +16,7 @@ pub mod problem;
 pub mod restapi;
 pub mod section;
 pub mod tanist;
+pub mod tools;
 pub mod yaml;
 
 use local::Local;

@@ -117,7 +117,7 @@ pub fn read_ctl(root: &Section<'_>, rest: Option<&Rest>) -> Ctl {
     Ctl { credentials }
 }
 
-fn read_credentials(section: &Section<'_>) -> Option<Credentials> {
+pub(super) fn read_credentials(section: &Section<'_>) -> Option<Credentials> {
     let inner = section.section("authentication")?;
     let (username, password) = (inner.text("username"), inner.secret("password"));
     if username.is_none() {
