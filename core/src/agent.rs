@@ -16,7 +16,7 @@ use crate::local::{Local, Server};
 use crate::name::OpId;
 use crate::note::Note;
 use crate::peer::PeerInput;
-use crate::postgres::{DbState, Ended, Operation, PgInput, SideTask};
+use crate::postgres::{DbState, Ended, Operation, PgInput, SLOT_NOUN, SideTask};
 use crate::publish::Publishing;
 use crate::rejoin::Rejoin;
 use crate::requests::Requests;
@@ -349,6 +349,12 @@ impl Agent {
         }
         match ended {
             Ended::Upstream(facts) => self.leader_said(now, facts),
+            // What became of a slot, the next look of the loop shows early enough; asking again at once would
+            // be asking for ever where the server rounds a position down.
+            Ended::Done if noun.starts_with(SLOT_NOUN) => {
+                let rest = now.mono + self.store.config.timing.loop_wait;
+                self.side_rest.insert(noun, rest);
+            }
             Ended::Done => self.local.probe_due = now.mono,
             Ended::Cancelled => {}
             Ended::Failed(why) => {

@@ -301,12 +301,12 @@ impl Agent {
                 .store
                 .vacant
                 .is_some_and(|(since, _)| now.mono.since(since) < CANDIDATE_FIRST);
-            if let Some(candidate) = request.member.as_ref().filter(|_| patient) {
-                if self.is_fit(ballot.answers.get(candidate)) {
-                    return Err(ElectionLoss::CandidateNamed {
-                        candidate: candidate.clone(),
-                    });
-                }
+            if let Some(candidate) = request.member.as_ref().filter(|_| patient)
+                && self.is_fit(ballot.answers.get(candidate))
+            {
+                return Err(ElectionLoss::CandidateNamed {
+                    candidate: candidate.clone(),
+                });
             }
             if request.leader.as_ref() == Some(me) && patient && self.anybody_fit(ballot) {
                 return Err(ElectionLoss::SwitchoverFromMe);
@@ -336,12 +336,13 @@ impl Agent {
 
     fn nobody_is_primary(&self, ballot: &Ballot) -> Result<(), ElectionLoss> {
         for (member, answer) in &ballot.answers {
-            if let PeerAnswer::Status(s) = answer {
-                if !s.in_recovery && s.state == "running" {
-                    return Err(ElectionLoss::StillPrimary {
-                        member: member.clone(),
-                    });
-                }
+            if let PeerAnswer::Status(s) = answer
+                && !s.in_recovery
+                && s.state == "running"
+            {
+                return Err(ElectionLoss::StillPrimary {
+                    member: member.clone(),
+                });
             }
         }
         Ok(())

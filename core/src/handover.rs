@@ -11,7 +11,6 @@ use crate::local::Server;
 use crate::lsn::Lsn;
 use crate::member::MemberData;
 use crate::name::{MemberName, OpId};
-use crate::note::Note;
 use crate::peer::{PeerAnswer, PeerRequest};
 use crate::postgres::{StartAs, StopMode, StopPlan};
 use crate::time::{Mono, Now, Span};
@@ -419,9 +418,5 @@ impl Agent {
         }
         let candidate = cluster.failover.as_ref().and_then(|f| f.member.clone());
         Some(Decision::Wait(Waiting::HandoverTo { candidate }))
-    }
-
-    pub fn note_drop(&self, why: &str) -> Note {
-        Note::FailoverKeyDropped { why: why.into() }
     }
 }

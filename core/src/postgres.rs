@@ -320,6 +320,9 @@ pub enum SideTask {
     },
 }
 
+/// How the nouns of slot tasks begin.
+pub const SLOT_NOUN: &str = "slot ";
+
 impl SideTask {
     /// The key under which at most one may be in flight.
     pub fn noun(&self) -> String {
@@ -330,7 +333,7 @@ impl SideTask {
             SideTask::CreateSlot { name }
             | SideTask::DropSlot { name }
             | SideTask::AdvanceSlot { name, .. } => {
-                format!("slot {name}")
+                format!("{SLOT_NOUN}{name}")
             }
             SideTask::AskUpstream { .. } => "upstream".into(),
         }

@@ -24,9 +24,11 @@ pub const PROTOCOL_VERSION: &str = "4.1.5";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publishing {
-    writes: BTreeMap<String, (OpId, String)>,
-    /// The member key's text as last confirmed, and the lease it is bound to.
-    member: Option<(String, LeaseId)>,
+    writes: BTreeMap<String, OpId>,
+    /// The member key as last confirmed, and the lease it is bound to.
+    member: Option<(MemberData, LeaseId)>,
+    /// What the write under way would make it.
+    member_next: Option<MemberData>,
     member_due: Mono,
     status: Option<String>,
     retry_at: BTreeMap<String, Mono>,
@@ -80,7 +82,7 @@ impl Agent {
         let with_session = key.starts_with(keys::MEMBERS);
         let request = DcsRequest::Put {
             key: key.into(),
-            value: value.clone(),
+            value,
             precondition,
             with_session,
         };
@@ -89,7 +91,7 @@ impl Agent {
             now.mono + self.store.config.timing.retry_timeout,
             out,
         );
-        self.publishing.writes.insert(key.into(), (op, value));
+        self.publishing.writes.insert(key.into(), op);
     }
 
     /// The end of a write of this file's. `false`: it is not one.
@@ -100,15 +102,11 @@ impl Agent {
         outcome: &DcsOutcome,
         out: &mut Output,
     ) -> bool {
-        let found = self
-            .publishing
-            .writes
-            .iter()
-            .find(|(_, (mine, _))| *mine == op);
+        let found = self.publishing.writes.iter().find(|(_, mine)| **mine == op);
         let Some(key) = found.map(|(key, _)| key.clone()) else {
             return false;
         };
-        let Some((_, value)) = self.publishing.writes.remove(&key) else {
+        let Some(_) = self.publishing.writes.remove(&key) else {
             return false;
         };
         let is_member = key.starts_with(keys::MEMBERS);
@@ -116,7 +114,8 @@ impl Agent {
             DcsOutcome::Ok(DcsReply::Written { .. }) => {
                 if is_member {
                     let lease = self.tenure.session.map_or(LeaseId::NONE, |s| s.lease);
-                    self.publishing.member = Some((value, lease));
+                    self.publishing.member =
+                        self.publishing.member_next.take().map(|data| (data, lease));
                 }
                 self.publishing.retry_at.remove(&key);
             }
@@ -155,22 +154,25 @@ impl Agent {
             return;
         }
         let key = member_key(&self.settings.name);
-        let text = self.member_data().to_text();
+        let data = self.member_data();
         let gone = self
             .store
             .value(&key)
             .is_none_or(|kv| kv.lease != session.lease);
         let confirmed = self.publishing.member.as_ref();
-        let same =
-            confirmed.is_some_and(|(written, lease)| *written == text && *lease == session.lease);
-        let alike = confirmed.is_some_and(|(written, lease)| {
-            *lease == session.lease && without_positions(written) == without_positions(&text)
-        });
+        let confirmed = confirmed.filter(|(_, lease)| *lease == session.lease);
+        let same = confirmed.is_some_and(|(written, _)| *written == data);
+        let alike = confirmed
+            .is_some_and(|(written, _)| without_positions(written) == without_positions(&data));
         // Positions move all the time: they go out once a loop. Anything else goes out at once.
         if (same && !gone) || (alike && !gone && now.mono < self.publishing.member_due) {
             return;
         }
         self.publishing.member_due = now.mono + self.store.config.timing.loop_wait;
+        let text = data.to_text();
+        if !self.is_writing(&key) {
+            self.publishing.member_next = Some(data);
+        }
         self.write(now, &key, text, Precondition::None, out);
     }
 
@@ -406,8 +408,11 @@ fn positions(data: &mut MemberData, status: &SqlStatus) {
     data.replication_state = status.streaming.then(|| "streaming".into());
 }
 
-fn without_positions(text: &str) -> Option<MemberData> {
-    let mut data = MemberData::parse(text)?;
-    (data.xlog_location, data.replay_lsn, data.receive_lsn) = (None, None, None);
-    Some(data)
+fn without_positions(data: &MemberData) -> MemberData {
+    MemberData {
+        xlog_location: None,
+        replay_lsn: None,
+        receive_lsn: None,
+        ..data.clone()
+    }
 }

@@ -306,7 +306,7 @@ impl Agent {
         if self.handover.is_some() {
             return refuse(Refusal::Conflict, "a switchover is already in progress");
         }
-        self.write_for(now, id, keys::FAILOVER, key.to_text(), version, kind, out);
+        self.write_for(now, id, (keys::FAILOVER, key.to_text(), version), kind, out);
         Ok(())
     }
 
@@ -314,12 +314,11 @@ impl Agent {
         &mut self,
         now: Now,
         id: &RequestId,
-        key: &str,
-        value: String,
-        version: Revision,
+        write: (&str, String, Revision),
         kind: Kind,
         out: &mut Output,
     ) {
+        let (key, value, version) = write;
         let precondition = if version.0 == 0 {
             Precondition::Absent
         } else {
@@ -356,9 +355,7 @@ impl Agent {
         self.write_for(
             now,
             id,
-            keys::FAILOVER,
-            "{}".into(),
-            cluster.failover_version,
+            (keys::FAILOVER, "{}".into(), cluster.failover_version),
             kind,
             out,
         );
@@ -442,7 +439,7 @@ impl Agent {
         let kind = Kind::WriteConfig {
             answer: text.clone(),
         };
-        self.write_for(now, id, keys::CONFIG, text, version, kind, out);
+        self.write_for(now, id, (keys::CONFIG, text, version), kind, out);
     }
 
     /// The end of a write of this file's. `false`: it is not one.
