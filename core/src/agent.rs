@@ -257,6 +257,7 @@ impl Agent {
             self.store.read_op = None;
             match outcome {
                 DcsOutcome::Ok(DcsReply::Snapshot(snapshot)) => {
+                    self.read_not_before = now.mono + Span::millis(200);
                     let fast = self.settings.safety.fast_timing;
                     self.store
                         .read(now, sent_at, snapshot, fast, &mut out.notes);
@@ -496,15 +497,20 @@ impl Agent {
         }
     }
 
-    /// With the watch broken, or a reading that went backwards, the quorum is asked now and then.
+    /// With the watch broken, after a reading that went backwards, and every few loops in any case, the quorum
+    /// is asked: what is known is never older than that.
     fn reread_duty(&mut self, now: Now, out: &mut Output) {
-        let suspicious =
-            self.store.watching && self.store.confirmed.is_none() && self.store.cluster.is_some();
-        let blind = !self.store.watching && self.store.cluster.is_none();
-        if (suspicious || blind) && self.store.read_op.is_none() && now.mono >= self.read_not_before
-        {
+        let due = self.reading_due().is_none_or(|at| now.mono >= at);
+        let blind = !self.store.watching;
+        if due || blind {
             self.carry_out(now, &Decision::ReadBeforeRace, out);
         }
+    }
+
+    /// A watch can die without a word, so its view is confirmed through the quorum now and then.
+    pub(crate) fn reading_due(&self) -> Option<Mono> {
+        let age_max = self.store.config.timing.loop_wait.times(3);
+        self.store.confirmed.map(|at| at + age_max)
     }
 
     /// The versions that a decision to race rests on.

@@ -305,6 +305,10 @@ impl Agent {
         match (self.local.server(), data_dir) {
             (Server::Primary, _) => Decision::Lead,
             (Server::Standby, _) => self.decide_promote(now),
+            (Server::Starting | Server::Silent, _) if self.start_budget_spent(now, cluster) => {
+                let after = self.crashed_at.map_or(Span::ZERO, |at| now.mono.since(at));
+                immediate(StopReason::StartTimeout { after })
+            }
             (
                 Server::Starting | Server::ShuttingDown | Server::Silent | Server::Leftovers { .. },
                 _,
@@ -364,10 +368,8 @@ impl Agent {
         cluster: &Cluster,
         control: &ControlData,
     ) -> Decision {
-        let budget = self.store.config.primary_start_timeout;
         let down_for = self.crashed_at.map_or(Span::ZERO, |at| now.mono.since(at));
-        let spent = self.crashed_at.is_some() && down_for >= budget;
-        if spent && self.somebody_could_take_over(cluster) {
+        if self.start_budget_spent(now, cluster) {
             return Decision::Release {
                 why: ReleaseReason::CannotStart { after: down_for },
             };
@@ -381,16 +383,27 @@ impl Agent {
         if let Some(pause) = verb_pause {
             return retry("start", &pause.last);
         }
+        if self.fencer_would_end_it(now) {
+            return Decision::Wait(Waiting::FencerHoldsDeadline);
+        }
         if !control.state.was_primary() || standby {
             return Decision::Start {
                 role: StartAs::Standby { upstream: None },
                 why: StartReason::BeforePromote,
             };
         }
+        if !self.authority().stands(now.mono) {
+            // The store is away and the lease may have run out: serve reads until it is known who leads.
+            return Decision::Start {
+                role: StartAs::Standby { upstream: None },
+                why: StartReason::NobodyLeads,
+            };
+        }
         if !self.fencer_covers(now) {
             return Decision::Wait(Waiting::FencerNotReady);
         }
-        if !self.authority().stands(now.mono) {
+        // Past the point at which an orderly stop begins, only a renewal makes a start worth anything.
+        if self.orderly_stop_at().is_some_and(|at| now.mono >= at) {
             return Decision::Wait(Waiting::PromoteOutOfTime);
         }
         let why = if control.state.is_clean() {
@@ -402,6 +415,15 @@ impl Agent {
             role: StartAs::Primary,
             why,
         }
+    }
+
+    /// A crashed primary has its time to come back; after it, somebody who can take over shall.
+    fn start_budget_spent(&self, now: Now, cluster: &Cluster) -> bool {
+        let budget = self.store.config.primary_start_timeout;
+        let spent = self
+            .crashed_at
+            .is_some_and(|at| now.mono.since(at) >= budget);
+        spent && self.somebody_could_take_over(cluster)
     }
 
     /// By the member keys alone: the race that follows a release asks everybody anyway.
@@ -419,7 +441,8 @@ impl Agent {
         // It runs out with the session that it is bound to; meanwhile serve reads.
         match (self.local.server(), self.local.data_dir()) {
             (Server::Down, Some(DataDir::Present(_))) => self.start_alone(now),
-            _ => Decision::Wait(Waiting::HandoverTo { candidate: None }),
+            // Is it really still there? The watch may have died.
+            _ => Decision::ReadBeforeRace,
         }
     }
 
@@ -471,6 +494,9 @@ impl Agent {
 
     /// Nobody leads and PostgreSQL is down: start it read-only, so that it can serve reads and stand for election.
     fn start_alone(&self, now: Now) -> Decision {
+        if self.fencer_would_end_it(now) {
+            return Decision::Wait(Waiting::FencerHoldsDeadline);
+        }
         match self.lane.pausing("start", now.mono) {
             Some(pause) => retry("start", &pause.last),
             None => Decision::Start {

@@ -87,30 +87,59 @@ pub enum Decision {
 pub enum Waiting {
     FirstLook,
     StoreNeverSeen,
-    StoreSilent { since: Span },
-    Operation { verb: String },
+    StoreSilent {
+        since: Span,
+    },
+    Operation {
+        verb: String,
+    },
     Paused,
     PausedWithoutPostgres,
-    DataUnreadable { what: String },
-    LeaderNotReady { leader: MemberName, why: String },
+    DataUnreadable {
+        what: String,
+    },
+    LeaderNotReady {
+        leader: MemberName,
+        why: String,
+    },
     SomebodyBootstraps,
     NobodyBootstraps,
     KeyInDoubt,
     KeyRequested,
     Election(ElectionLoss),
     ElectionPending,
-    PostgresStarting { since: Span },
-    PostgresSilent { why: String },
+    PostgresStarting {
+        since: Span,
+    },
+    PostgresSilent {
+        why: String,
+    },
     PostgresShuttingDown,
-    RetryLater { what: String, after: String },
-    Diverged { leader: MemberName, remedy: String },
-    CheckpointOnLeader { leader: MemberName },
+    RetryLater {
+        what: String,
+        after: String,
+    },
+    Diverged {
+        leader: MemberName,
+        remedy: String,
+    },
+    CheckpointOnLeader {
+        leader: MemberName,
+    },
     FencerNotReady,
+    /// The fencer still holds the deadline of an authority that is over.
+    FencerHoldsDeadline,
     PromoteOutOfTime,
-    HandoverTo { candidate: Option<MemberName> },
+    HandoverTo {
+        candidate: Option<MemberName>,
+    },
     ResumingSession,
-    ModeMissing { mode: MissingMode },
-    CatchingUp { leader: MemberName },
+    ModeMissing {
+        mode: MissingMode,
+    },
+    CatchingUp {
+        leader: MemberName,
+    },
     NameTaken,
 }
 
@@ -374,6 +403,9 @@ impl fmt::Display for Waiting {
             ),
             Waiting::FencerNotReady => {
                 f.write_str("waiting until the fencer is armed: nothing may write before")
+            }
+            Waiting::FencerHoldsDeadline => {
+                f.write_str("waiting until the fencer has let go of its deadline")
             }
             Waiting::PromoteOutOfTime => {
                 f.write_str("not promoting: too little of the lease is left, renewing first")

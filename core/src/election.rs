@@ -406,6 +406,8 @@ impl Agent {
             self.election.not_before = now.mono + ROUND_PAUSE;
             self.election.last_loss = Some(loss.clone());
             self.local.probe_due = now.mono;
+            // The next round starts from a new reading: the key may have an owner that the watch did not tell of.
+            self.store.confirmed = None;
         }
     }
 

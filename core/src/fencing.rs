@@ -2,12 +2,14 @@
 //! renewal, dropped only when nothing can write.
 
 use crate::agent::{Agent, Output};
+use crate::decision::{Decision, Waiting};
 use crate::effect::EffectBody;
 use crate::fencer::{Armed, DisarmReason, FencerInput, FencerRequest};
 use crate::leader_key::Authority;
 use crate::local::Server;
 use crate::name::OpId;
 use crate::note::Note;
+use crate::postgres::{Operation, StartAs};
 use crate::settings::FencerMode;
 use crate::time::{Mono, Now, Span};
 use serde::{Deserialize, Serialize};
@@ -99,18 +101,23 @@ impl Agent {
             return;
         }
         let wanted = match (self.authority(), self.fencing.armed) {
-            (Authority::Lease { until, term }, armed) => self.arm_or_extend(until, term, armed),
             (Authority::Paused, Some(armed)) => Some(FencerRequest::Disarm {
                 term: armed.term,
                 why: DisarmReason::Pause,
             }),
-            (Authority::None, Some(armed)) if self.local.server() == Server::Down => {
+            // A deadline in the past would be met at once: nothing is armed on an authority that is over.
+            (Authority::Lease { until, term }, armed) if until > now.mono => {
+                self.arm_or_extend(until, term, armed)
+            }
+            (Authority::None | Authority::Lease { .. }, Some(armed))
+                if self.local.server() == Server::Down && self.lane.is_free() =>
+            {
                 Some(FencerRequest::Disarm {
                     term: armed.term,
                     why: DisarmReason::NoBackendCanWrite,
                 })
             }
-            (Authority::None | Authority::Paused, _) => None,
+            (Authority::None | Authority::Paused | Authority::Lease { .. }, _) => None,
         };
         if let Some(request) = wanted {
             let op = self.emit(EffectBody::Fencer(request), out);
@@ -129,8 +136,29 @@ impl Agent {
             Some(armed) if armed.term == term => {
                 (until > armed.until).then_some(FencerRequest::Extend { term, until })
             }
-            Some(_) | None => Some(FencerRequest::Arm { term, lease, until }),
+            // Only what writes, or is about to, is held to a deadline: a standby that waits is not.
+            Some(_) | None if self.about_to_write() => {
+                Some(FencerRequest::Arm { term, lease, until })
+            }
+            Some(_) | None => None,
         }
+    }
+
+    fn about_to_write(&self) -> bool {
+        let waits = matches!(self.decision, Decision::Wait(Waiting::FencerNotReady));
+        let operation = self.lane.current.as_ref().map(|l| &l.operation);
+        let opening = match operation {
+            Some(Operation::Promote { .. }) => true,
+            Some(Operation::Start { role, .. }) => *role == StartAs::Primary,
+            _ => false,
+        };
+        waits || opening || self.local.may_write()
+    }
+
+    /// Does the fencer hold a deadline that no authority moves any more? A server started now, standby or
+    /// not, would be ended by it.
+    pub fn fencer_would_end_it(&self, now: Now) -> bool {
+        self.fencing.armed.is_some() && !self.authority().stands(now.mono)
     }
 
     pub fn fencer_said(&mut self, now: Now, input: FencerInput, out: &mut Output) {

@@ -4,7 +4,7 @@
 
 use crate::agent::{Agent, Output};
 use crate::cluster::{Cluster, Initialize};
-use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, LeaseId, Precondition};
+use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, LeaseId, Precondition, Revision};
 use crate::decision::ReleaseReason;
 use crate::iso::iso_time;
 use crate::keys::{self, Status, member_key};
@@ -32,6 +32,8 @@ pub struct Publishing {
     member_due: Mono,
     status: Option<String>,
     retry_at: BTreeMap<String, Mono>,
+    /// The revision of the last write of each key: a view older than it does not show the write yet.
+    written: BTreeMap<String, Revision>,
 }
 
 const RETRY_PAUSE: Span = Span::secs(1);
@@ -76,7 +78,14 @@ impl Agent {
             .retry_at
             .get(key)
             .is_some_and(|at| now.mono < *at);
-        if waiting || self.publishing.writes.contains_key(key) {
+        let unseen = self
+            .publishing
+            .written
+            .get(key)
+            .is_some_and(|at| self.store.revision() < *at);
+        // The member key's text is compared with what was confirmed, not with what the view shows.
+        let unseen = unseen && !key.starts_with(keys::MEMBERS);
+        if waiting || unseen || self.publishing.writes.contains_key(key) {
             return;
         }
         let with_session = key.starts_with(keys::MEMBERS);
@@ -111,7 +120,8 @@ impl Agent {
         };
         let is_member = key.starts_with(keys::MEMBERS);
         match outcome {
-            DcsOutcome::Ok(DcsReply::Written { .. }) => {
+            DcsOutcome::Ok(DcsReply::Written { revision }) => {
+                self.publishing.written.insert(key.clone(), *revision);
                 if is_member {
                     let lease = self.tenure.session.map_or(LeaseId::NONE, |s| s.lease);
                     self.publishing.member =
@@ -155,10 +165,16 @@ impl Agent {
         }
         let key = member_key(&self.settings.name);
         let data = self.member_data();
-        let gone = self
-            .store
-            .value(&key)
-            .is_none_or(|kv| kv.lease != session.lease);
+        let shown = self
+            .publishing
+            .written
+            .get(&key)
+            .is_none_or(|at| self.store.revision() >= *at);
+        let gone = shown
+            && self
+                .store
+                .value(&key)
+                .is_none_or(|kv| kv.lease != session.lease);
         let confirmed = self.publishing.member.as_ref();
         let confirmed = confirmed.filter(|(_, lease)| *lease == session.lease);
         let same = confirmed.is_some_and(|(written, _)| *written == data);

@@ -238,6 +238,9 @@ impl Agent {
             if let Some(pause) = self.lane.pausing("start", now.mono) {
                 return retry("start", &pause.last);
             }
+            if self.fencer_would_end_it(now) {
+                return Decision::Wait(Waiting::FencerHoldsDeadline);
+            }
             return Decision::Start {
                 role: StartAs::Standby {
                     upstream: Some(upstream),

@@ -93,28 +93,6 @@ impl Store {
         self.replace(now, snapshot, fast, notes);
     }
 
-    /// A verdict on one of my own writes arrived before the watch told of it.
-    pub fn wrote(
-        &mut self,
-        now: Now,
-        revision: Revision,
-        key: &str,
-        value: Option<KeyValue>,
-        fast: bool,
-    ) {
-        self.seen = Some(now);
-        if revision <= self.snapshot.revision {
-            return;
-        }
-        let mut snapshot = self.snapshot.clone();
-        match value {
-            Some(kv) => snapshot.keys.insert(key.to_string(), kv),
-            None => snapshot.keys.remove(key),
-        };
-        // The revision itself stays: other keys may have changed in between, and the watch will tell.
-        self.replace(now, snapshot, fast, &mut Vec::new());
-    }
-
     fn replace(&mut self, now: Now, snapshot: Snapshot, fast: bool, notes: &mut Vec<Note>) {
         let cluster = Cluster::read(&snapshot);
         self.follow_leader(now, &snapshot, &cluster, notes);

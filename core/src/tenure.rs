@@ -5,6 +5,7 @@
 use crate::agent::{Agent, Output};
 use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, LeaseId, Session};
 use crate::decision::{AcquireReason, ReleaseReason};
+use crate::handover::ABSTAIN;
 use crate::leader_key::{Authority, Key, authority_until};
 use crate::name::{MemberName, OpId, Term};
 use crate::note::Note;
@@ -49,6 +50,8 @@ pub struct Tenure {
     pub released_at: Option<Mono>,
     /// When an acquisition last ended without a verdict.
     pub doubt_since: Mono,
+    /// An acquisition of mine without a verdict may still be applied.
+    pub may_land_late: bool,
 }
 
 impl Tenure {
@@ -64,6 +67,7 @@ impl Tenure {
             last_failure: None,
             released_at: None,
             doubt_since: now.mono,
+            may_land_late: false,
         }
     }
 }
@@ -121,6 +125,10 @@ impl Agent {
     /// When an orderly stop must begin so that it is over before the authority is: a second of reserve,
     /// or a quarter of what a lease gives where that is less.
     pub fn orderly_stop_at(&self) -> Option<Mono> {
+        // While the key is being taken again there is a verdict to come within half a second: no stop before.
+        if matches!(self.tenure.key, Key::Gone { .. }) {
+            return None;
+        }
         let until = self.authority().until()?;
         let whole = self
             .tenure
@@ -390,6 +398,7 @@ impl Agent {
                 self.tenure.key = Key::Held { term: *term };
                 self.tenure.lost_to = None;
                 self.tenure.may_adopt = false;
+                self.tenure.may_land_late = false;
                 out.notes.push(Note::KeyAcquired { term: *term });
             }
             DcsOutcome::Conflict { owner } => {
@@ -402,10 +411,14 @@ impl Agent {
                 self.lose_key(owner);
                 self.election.lost_race(now);
             }
-            DcsOutcome::Unknown(_) if *why == AcquireReason::KeyGone => self.lose_key(None),
+            DcsOutcome::Unknown(_) if *why == AcquireReason::KeyGone => {
+                self.lose_key(None);
+                self.tenure.may_land_late = true;
+            }
             DcsOutcome::Unknown(_) => {
                 self.tenure.key = Key::InDoubt;
                 self.tenure.doubt_since = now.mono;
+                self.tenure.may_land_late = true;
             }
             DcsOutcome::Ok(_)
             | DcsOutcome::SessionGone
@@ -443,8 +456,31 @@ impl Agent {
         self.tenure.lost_to = to;
     }
 
+    /// A request of mine that had no verdict was applied late: the key is mine, bound to my session, unasked.
+    fn adopt_late_key(&mut self, now: Now) {
+        let Some(lease) = self.tenure.session.map(|s| s.lease) else {
+            return;
+        };
+        let busy = self.tenure.call.is_some() || self.stopping || !self.tenure.may_land_late;
+        let mine = self
+            .store
+            .leader()
+            .filter(|k| k.owner == self.settings.name && k.lease == lease)
+            .map(|k| k.term);
+        let gave_up = self
+            .tenure
+            .released_at
+            .is_some_and(|at| now.mono.since(at) < ABSTAIN);
+        if let (Key::NotHeld, Some(term), false, false) = (self.tenure.key, mine, busy, gave_up) {
+            self.tenure.key = Key::Held { term };
+            self.tenure.due = now.mono;
+            self.tenure.may_land_late = false;
+        }
+    }
+
     /// Compares what the watch shows of the leader key with what I believe.
     pub fn check_key_against_store(&mut self, now: Now) {
+        self.adopt_late_key(now);
         let Key::Held { term } = self.tenure.key else {
             return;
         };

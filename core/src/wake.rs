@@ -34,6 +34,7 @@ impl Agent {
         add(self.authority().until(), WakeReason::Authority);
         add(self.fencer_deadline(), WakeReason::Fencer);
         add(self.fencer_retry(), WakeReason::Fencer);
+        add(self.reading_due(), WakeReason::Retry);
         if self.tenure.call.is_none() {
             add(Some(self.tenure.due), WakeReason::SessionDue);
         }

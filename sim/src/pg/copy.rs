@@ -206,11 +206,11 @@ impl World {
         if pg.dir.layout != Layout::Cluster || pg.space == Space::Full {
             return Ended::Failed("single-user recovery failed".to_string());
         }
+        pg.dir.control.checkpoint = pg.dir.wal.lsn;
         let at = self.wal.append(pg.dir.wal, 120, None);
         pg.dir.wal = at;
         pg.dir.standby_signal = false;
         pg.dir.control.state = DbState::ShutDown;
-        pg.dir.control.checkpoint = at.lsn;
         pg.dir.control.timeline = self.wal.timeline(at.branch);
         pg.dir.control.consistent_at = None;
         pg.settle();

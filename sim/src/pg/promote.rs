@@ -149,10 +149,10 @@ impl World {
         };
         match server.phase {
             Phase::Primary => {
+                pg.dir.control.checkpoint = server.inserted.lsn;
                 let at = self.wal.append(server.inserted, 120, None);
                 server.inserted = at;
                 pg.dir.wal = at;
-                pg.dir.control.checkpoint = at.lsn;
                 pg.dir.control.timeline = self.wal.timeline(at.branch);
                 pg.settle();
                 self.send_wal(seat);

@@ -129,11 +129,11 @@ impl World {
         };
         server.phase = Phase::Primary;
         server.backends.sessions = POOLED_SESSIONS;
+        pg.dir.control.checkpoint = pg.dir.wal.lsn;
         let at = self.wal.append(pg.dir.wal, 120, None);
         server.inserted = at;
         pg.dir.wal = at;
         pg.dir.control.state = DbState::InProduction;
-        pg.dir.control.checkpoint = at.lsn;
         pg.dir.control.timeline = timeline;
         pg.dir.control.consistent_at = None;
         pg.settle();

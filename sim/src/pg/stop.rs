@@ -111,10 +111,11 @@ impl World {
         }
         server.stopping = Some(Stopping::WaitingForStandbys);
         if server.phase == Phase::Primary {
+            // The control file names the start of the record.
+            pg.dir.control.checkpoint = server.inserted.lsn;
             let at = self.wal.append(server.inserted, 120, None);
             server.inserted = at;
             pg.dir.wal = at;
-            pg.dir.control.checkpoint = at.lsn;
             pg.dir.control.timeline = self.wal.timeline(at.branch);
             pg.dir.control.state = DbState::ShutDown;
         } else {
