@@ -257,7 +257,7 @@ impl Agent {
             self.store.read_op = None;
             match outcome {
                 DcsOutcome::Ok(DcsReply::Snapshot(snapshot)) => {
-                    self.read_not_before = now.mono + Span::millis(200);
+                    self.read_not_before = now.mono + Span::millis(100);
                     let fast = self.settings.safety.fast_timing;
                     self.store
                         .read(now, sent_at, snapshot, fast, &mut out.notes);

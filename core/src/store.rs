@@ -32,6 +32,8 @@ pub struct Store {
     pub seen: Option<Now>,
     /// Send time of the newest reading through the quorum.
     pub confirmed: Option<Mono>,
+    /// When the present reading was folded in: a quorum reading sent after it is at least as new.
+    changed_at: Mono,
     pub read_op: Option<OpId>,
     pub watching: bool,
     /// Since when no leader key is seen, and why.
@@ -64,6 +66,11 @@ impl Store {
         notes: &mut Vec<Note>,
     ) {
         self.seen = Some(now);
+        // Sent before the watch told of something newer: merely late. Sent after it and yet older: the store
+        // itself went back (wiped, restored), and that is the truth now.
+        if snapshot.revision < self.snapshot.revision && sent_at <= self.changed_at {
+            return;
+        }
         if self.confirmed.is_none_or(|at| at < sent_at) {
             self.confirmed = Some(sent_at);
         }
@@ -109,6 +116,7 @@ impl Store {
             }
         }
         self.snapshot = snapshot;
+        self.changed_at = now.mono;
         self.cluster = Some(cluster);
     }
 
