@@ -31,11 +31,10 @@ ports, in a folder of its own. Then it
 
 pub(super) fn tell(mode: Mode, program: &Path, folder: Folder) -> anyhow::Result<()> {
     let mut demo = Demo::begin(mode, program, folder)?;
-    demo.show_and_write()?;
-    let (fault, new) = demo.lose_primary()?;
-    demo.rejoin(&fault, &new)?;
-    demo.hand_over()?;
-    demo.replay()?;
+    if let Err(why) = demo.steps() {
+        eprintln!("{}", demo.cluster.story());
+        return Err(why);
+    }
     match mode {
         Mode::Watch => demo.leave_running(),
         Mode::Ci | Mode::Stop => demo.end(),
@@ -81,6 +80,14 @@ impl Demo {
             began,
             marks: Vec::new(),
         })
+    }
+
+    fn steps(&mut self) -> anyhow::Result<()> {
+        self.show_and_write()?;
+        let (fault, new) = self.lose_primary()?;
+        self.rejoin(&fault, &new)?;
+        self.hand_over()?;
+        self.replay()
     }
 
     fn mark(&mut self, what: &str) {
@@ -132,8 +139,7 @@ impl Demo {
         self.console
             .say("killed, after its WAL senders were frozen and rows confirmed that only it has:");
         self.console.block(&wreck.only_there.join("\n"));
-        let written = self.clients.written();
-        let routed = self.watch_until_written(&wreck, written)?;
+        let routed = self.watch_until_written(&wreck, before.timeline)?;
         let leader = self
             .cluster
             .leader()
@@ -153,8 +159,8 @@ impl Demo {
         Ok((fault, Healthy { leader, timeline }))
     }
 
-    /// Tells what the agents decide while writes are down; ends when a row is confirmed again.
-    fn watch_until_written(&self, wreck: &Wreck, written: usize) -> anyhow::Result<Stamp> {
+    /// Tells what the agents decide while writes are down; ends when a row is confirmed on a new timeline.
+    fn watch_until_written(&self, wreck: &Wreck, timeline: u32) -> anyhow::Result<Stamp> {
         let end = Instant::now() + HEAL_LIMIT;
         let mut shown = 0;
         let mut last_lease = Instant::now();
@@ -173,7 +179,8 @@ impl Demo {
                     self.console.say(&format!("the leader key's lease: {left}"));
                 }
             }
-            if let Some(row) = self.clients.shared().journal().acknowledged.get(written) {
+            let journal = self.clients.shared().journal().acknowledged.clone();
+            if let Some(row) = journal.iter().find(|row| row.timeline > timeline) {
                 return Ok(row.acked);
             }
             anyhow::ensure!(
