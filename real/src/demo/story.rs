@@ -201,7 +201,7 @@ impl Demo {
         self.console.say(&format!("outage {total:.2} s, by term:"));
         for (name, span) in [
             (
-                "detect: until the new leader saw a first sign",
+                "detect: until the new leader saw a sign of it before the key was gone",
                 terms.detect,
             ),
             ("lease: until the old leader's key was gone", terms.lease),

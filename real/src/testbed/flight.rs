@@ -59,9 +59,9 @@ fn notes(member: &str, line: &str) -> Vec<Told> {
 /// Where the time of an outage went, each term up to the instant at which it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// From the fault until the member that took over saw any sign of it.
+    /// From the fault until the member that took over saw a sign of it other than the key's end.
     pub detect: Duration,
-    /// Until the old leader's key was gone.
+    /// Until the old leader's key was gone: released, or its lease run out.
     pub lease: Duration,
     /// Until the key was the new leader's.
     pub elect: Duration,
@@ -83,7 +83,7 @@ pub fn terms(told: &[Told], winner: &str, fault: Stamp, routed: Stamp) -> Option
     // A released key may be taken over without ever being seen absent.
     let gone =
         first(&|n| matches!(n, Note::LeaderChanged { .. })).map_or(acquired, |a| a.min(acquired));
-    let sign = mine.first().map_or(gone, |t| t.at.min(gone));
+    let sign = mine.first().filter(|t| t.at < gone).map_or(fault, |t| t.at);
     Some(Terms {
         detect: sign.since(fault),
         lease: gone.since(sign),
