@@ -7,9 +7,10 @@ use crate::invariants::rewind_preconditions::Source;
 use crate::marks::Mark;
 use crate::pg::instance::{Control, DataDir, Layout, Phase, Space};
 use crate::pg::streaming::data_hop;
-use crate::pg::wal::Position;
+use crate::pg::wal::{CHECKPOINT_BYTES, Position};
 use crate::wire::Seat;
 use crate::world::World;
+use tanist_core::lsn::Lsn;
 use tanist_core::postgres::{DbState, Ended, Operation, SystemId, Upstream};
 use tanist_core::time::Span;
 
@@ -62,7 +63,7 @@ impl World {
         let mut dir = DataDir::empty();
         dir.layout = Layout::Cluster;
         (dir.wal, dir.durable) = (at, at);
-        dir.control.checkpoint = at.lsn;
+        dir.control.checkpoint = Lsn(at.lsn.0 - CHECKPOINT_BYTES);
         self.pgs[seat.index()].dir = dir;
         Ended::Done
     }
@@ -206,11 +207,12 @@ impl World {
         if pg.dir.layout != Layout::Cluster || pg.space == Space::Full {
             return Ended::Failed("single-user recovery failed".to_string());
         }
-        pg.dir.control.checkpoint = pg.dir.wal.lsn;
-        let at = self.wal.append(pg.dir.wal, 120, None);
+        let start = pg.dir.wal;
+        let at = self.wal.append(start, CHECKPOINT_BYTES, None);
         pg.dir.wal = at;
         pg.dir.standby_signal = false;
         pg.dir.control.state = DbState::ShutDown;
+        pg.dir.control.checkpoint = start.lsn;
         pg.dir.control.timeline = self.wal.timeline(at.branch);
         pg.dir.control.consistent_at = None;
         pg.settle();

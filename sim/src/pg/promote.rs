@@ -6,8 +6,10 @@ use crate::due::PgDue;
 use crate::event::What;
 use crate::marks::Mark;
 use crate::pg::instance::{Phase, Postmaster};
+use crate::pg::wal::CHECKPOINT_BYTES;
 use crate::wire::Seat;
 use crate::world::World;
+use tanist_core::lsn::Lsn;
 use tanist_core::postgres::{DbState, Ended};
 use tanist_core::time::Span;
 use tanist_core::timeline::TimelineId;
@@ -71,7 +73,7 @@ impl World {
         if dies {
             if signal_gone {
                 let pg = &mut self.pgs[seat.index()];
-                pg.dir.wal = self.wal.append(fork, 120, None);
+                pg.dir.wal = self.wal.append(fork, CHECKPOINT_BYTES, None);
                 pg.dir.standby_signal = false;
                 pg.settle();
             }
@@ -110,7 +112,7 @@ impl World {
         let Some(server) = pg.server.as_mut() else {
             return;
         };
-        let end = self.wal.append(fork, 120, None);
+        let end = self.wal.append(fork, CHECKPOINT_BYTES, None);
         server.phase = Phase::Primary;
         server.inserted = end;
         server.replayed = end.lsn;
@@ -149,17 +151,19 @@ impl World {
         };
         match server.phase {
             Phase::Primary => {
-                pg.dir.control.checkpoint = server.inserted.lsn;
-                let at = self.wal.append(server.inserted, 120, None);
+                let start = server.inserted;
+                let at = self.wal.append(start, CHECKPOINT_BYTES, None);
                 server.inserted = at;
                 pg.dir.wal = at;
+                pg.dir.control.checkpoint = start.lsn;
                 pg.dir.control.timeline = self.wal.timeline(at.branch);
                 pg.settle();
                 self.send_wal(seat);
             }
             // A restartpoint.
             Phase::Recovery { .. } => {
-                pg.dir.control.checkpoint = Ord::max(pg.dir.control.checkpoint, server.replayed);
+                let start = Lsn(server.replayed.0.saturating_sub(CHECKPOINT_BYTES));
+                pg.dir.control.checkpoint = Ord::max(pg.dir.control.checkpoint, start);
                 pg.dir.control.timeline = self.wal.timeline(pg.dir.wal.branch);
             }
             Phase::Starting | Phase::Promoting => {}

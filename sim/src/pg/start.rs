@@ -4,6 +4,7 @@
 use crate::act::Trouble;
 use crate::due::{PgDue, Ticket};
 use crate::pg::instance::{Backends, Layout, Phase, Postmaster, Server, Space};
+use crate::pg::wal::CHECKPOINT_BYTES;
 use crate::wire::Seat;
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -129,11 +130,12 @@ impl World {
         };
         server.phase = Phase::Primary;
         server.backends.sessions = POOLED_SESSIONS;
-        pg.dir.control.checkpoint = pg.dir.wal.lsn;
-        let at = self.wal.append(pg.dir.wal, 120, None);
+        let start = pg.dir.wal;
+        let at = self.wal.append(start, CHECKPOINT_BYTES, None);
         server.inserted = at;
         pg.dir.wal = at;
         pg.dir.control.state = DbState::InProduction;
+        pg.dir.control.checkpoint = start.lsn;
         pg.dir.control.timeline = timeline;
         pg.dir.control.consistent_at = None;
         pg.settle();

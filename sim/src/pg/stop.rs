@@ -5,6 +5,7 @@ use crate::act::Trouble;
 use crate::due::{AgentDue, Due, Harder, PgDue};
 use crate::marks::Mark;
 use crate::pg::instance::{Phase, Postmaster, Stopping};
+use crate::pg::wal::CHECKPOINT_BYTES;
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::name::OpId;
@@ -111,11 +112,11 @@ impl World {
         }
         server.stopping = Some(Stopping::WaitingForStandbys);
         if server.phase == Phase::Primary {
-            // The control file names the start of the record.
-            pg.dir.control.checkpoint = server.inserted.lsn;
-            let at = self.wal.append(server.inserted, 120, None);
+            let start = server.inserted;
+            let at = self.wal.append(start, CHECKPOINT_BYTES, None);
             server.inserted = at;
             pg.dir.wal = at;
+            pg.dir.control.checkpoint = start.lsn;
             pg.dir.control.timeline = self.wal.timeline(at.branch);
             pg.dir.control.state = DbState::ShutDown;
         } else {

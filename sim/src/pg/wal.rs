@@ -46,6 +46,9 @@ pub struct Wal {
     commits: BTreeMap<CommitId, Position>,
 }
 
+/// Length of a checkpoint record. The control file names the record's *start*; WAL ends after it.
+pub const CHECKPOINT_BYTES: u64 = 120;
+
 /// Where initdb leaves the insert position.
 const AFTER_INITDB: Lsn = Lsn(0x0150_0000);
 

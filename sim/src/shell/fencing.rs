@@ -170,7 +170,8 @@ impl World {
         };
         fencer.timer = None;
         match fencer.armed {
-            Some(armed) if armed.until <= now && !fencer.firing => self.fire(seat, armed, now),
+            Some(_) if fencer.firing => {}
+            Some(armed) if armed.until <= now => self.fire(seat, armed, now),
             Some(_) => self.schedule_deadline(seat),
             None => {}
         }
@@ -219,6 +220,9 @@ impl World {
                     due: FencerDue::KillAll,
                 },
             );
+        } else {
+            // It may have been armed meanwhile, for a deadline that has passed, too.
+            self.deadline_comes(seat);
         }
     }
 }
