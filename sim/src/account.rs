@@ -6,7 +6,7 @@ use crate::host::Run;
 use crate::store::Change;
 use crate::truth::{MemberTruth, Process, Truth};
 use crate::wire::Seat;
-use crate::world::World;
+use crate::world::{Maintenance, World};
 use tanist_core::lsn::Lsn;
 use tanist_core::timeline::TimelineId;
 
@@ -42,6 +42,9 @@ impl World {
     /// Tells which keys of the store have changed.
     pub(crate) fn tell_keys(&mut self, change: &Change) {
         for (key, value) in &change.keys {
+            if key == "config" {
+                self.note_pause();
+            }
             if key == "leader" {
                 self.tell_leader_key();
             } else {
@@ -55,6 +58,25 @@ impl World {
                 });
             }
         }
+    }
+
+    pub(crate) fn note_pause(&mut self) {
+        let config = self.store.get("config").map(|kv| kv.value.as_str());
+        let config: serde_json::Value = config
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let pause = config.get("pause").and_then(serde_json::Value::as_bool);
+        self.maintenance = match pause {
+            Some(true) => Maintenance::Paused,
+            Some(false) | None => Maintenance::Off,
+        };
+    }
+
+    /// The store is another one now: nothing that was shown of it need be so any more.
+    pub(crate) fn store_is_another(&mut self) {
+        self.break_all_watches();
+        self.tell_leader_key();
+        self.note_pause();
     }
 
     pub(crate) fn tell_leader_key(&mut self) {

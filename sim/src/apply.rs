@@ -196,6 +196,8 @@ impl World {
         host.power = Power::Off;
         host.fencer = None;
         host.parked.clear();
+        // Its clock of deadlines begins anew with the next boot.
+        self.oracle.evidence.deadlines.remove(&seat);
         self.power_lost(seat);
     }
 
@@ -429,15 +431,13 @@ impl World {
             StoreAct::AllowWrites => self.store.deny_writes(None),
             StoreAct::Wipe => {
                 self.store.wipe();
-                self.break_all_watches();
-                self.tell_leader_key();
+                self.store_is_another();
             }
             StoreAct::TakeSnapshot => self.store.save(),
             StoreAct::RollBack => {
                 if self.store.roll_back(now) {
                     self.reenter_expiries();
-                    self.break_all_watches();
-                    self.tell_leader_key();
+                    self.store_is_another();
                 }
             }
             StoreAct::DeleteKey(key) => self.edit_key(key, None),
@@ -530,6 +530,7 @@ impl World {
         for at in 0..self.hosts.len() as u8 {
             self.heal_member(Seat(at));
         }
+        self.expect_recovery();
     }
 
     fn heal_member(&mut self, seat: Seat) {

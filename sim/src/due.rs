@@ -51,6 +51,8 @@ pub enum Due {
     App(AppDue),
     /// A request for a member's REST.
     Ask(Box<Question>),
+    /// What must have come about some time after the last fault was healed.
+    JudgeRecovery,
 }
 
 /// Names an operation of one agent's life: ids begin anew with each life.

@@ -33,6 +33,12 @@ use tanist_core::timeline::TimelineId;
 /// What is stuck behind cut links is kept up to this many messages.
 const STUCK_MAX: usize = 64;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maintenance {
+    Off,
+    Paused,
+}
+
 /// Everything that one life of one agent was told and answered.
 #[derive(Clone, Debug)]
 pub struct LifeTrace {
@@ -69,6 +75,8 @@ pub struct World {
     pub(crate) keeps_traces: bool,
     pub(crate) tells_commits: bool,
     pub(crate) traces: Vec<LifeTrace>,
+    /// As the `config` key in the store says.
+    pub(crate) maintenance: Maintenance,
     /// What was last told of each member's PostgreSQL.
     pub(crate) shown: Vec<(Role, TimelineId, bool)>,
     pub(crate) shown_owner: Option<String>,
@@ -109,6 +117,7 @@ impl World {
             keeps_traces: false,
             tells_commits: false,
             traces: Vec::new(),
+            maintenance: Maintenance::Off,
             shown_owner: None,
             shown: vec![(Role::Stopped, TimelineId(0), false); usize::from(members)],
             events: Vec::new(),
@@ -131,6 +140,7 @@ impl World {
             }
         }
         self.start_clients();
+        self.expect_recovery();
     }
 
     /// Keeps every agent's inputs and outputs, for `check_replays` and for reports.
@@ -238,6 +248,7 @@ impl World {
             Due::Store(StoreDue::Elect) => self.election_due(),
             Due::App(due) => self.client_acts(due),
             Due::Ask(question) => self.asked(*question),
+            Due::JudgeRecovery => self.recovery_is_due(),
         }
     }
 
@@ -248,7 +259,9 @@ impl World {
             | Due::Fencer { seat, .. }
             | Due::Pg { seat, .. }
             | Due::Command { seat, .. } => *seat,
-            Due::Host { .. } | Due::Store(_) | Due::App(_) | Due::Ask(_) => return Some(due),
+            Due::Host { .. } | Due::Store(_) | Due::App(_) | Due::Ask(_) | Due::JudgeRecovery => {
+                return Some(due);
+            }
         };
         let host = &mut self.hosts[seat.index()];
         if host.power == Power::Suspended {
@@ -283,7 +296,8 @@ impl World {
             | Due::Host { .. }
             | Due::Store(_)
             | Due::App(_)
-            | Due::Ask(_) => Some(due),
+            | Due::Ask(_)
+            | Due::JudgeRecovery => Some(due),
         }
     }
 
@@ -368,10 +382,7 @@ impl World {
         self.hosts[seat.index()].power == Power::On
     }
     pub(crate) fn is_paused(&self) -> bool {
-        self.store.get("config").is_some_and(|kv| {
-            let config: serde_json::Value = serde_json::from_str(&kv.value).unwrap_or_default();
-            config.get("pause").and_then(serde_json::Value::as_bool) == Some(true)
-        })
+        self.maintenance == Maintenance::Paused
     }
 
     pub fn broken(&self) -> Option<&Broken> {

@@ -6,6 +6,7 @@
 
 use super::Invariant;
 use super::assumptions::Assumption;
+use crate::due::Due;
 use crate::host::Wanted;
 use crate::wire::Seat;
 use crate::world::World;
@@ -18,6 +19,23 @@ impl World {
         let shape = &self.shape;
         let election = shape.ttl.times(2) + shape.loop_wait + shape.retry_timeout;
         election.times(2) + Span::secs(180)
+    }
+
+    /// From now on all is well, as far as it can be.
+    pub(crate) fn expect_recovery(&mut self) {
+        let at = self.now() + self.recovery_bound() + Span::millis(1);
+        self.agenda.enter(at, Due::JudgeRecovery);
+    }
+
+    /// The time is over, unless something was broken or asked for in the meantime.
+    pub(crate) fn recovery_is_due(&mut self) {
+        if self
+            .oracle
+            .calm
+            .has_settled(self.now(), self.recovery_bound())
+        {
+            self.check_recovered();
+        }
     }
 
     /// Judges what must have come about by now.

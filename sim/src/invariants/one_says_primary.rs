@@ -53,6 +53,6 @@ impl World {
             return false;
         }
         let now = self.host_now(seat);
-        agent.agent.view().authority.stands(now.mono)
+        agent.agent.authority().stands(now.mono)
     }
 }
