@@ -1,4 +1,5 @@
-//! Does anything that could touch the outside world hide behind core's dependencies? Each name here is a decision.
+//! Does anything that could touch the outside world hide behind the dependencies of core? Each name here is a
+//! decision. It lives here because core itself may start no process, not even in a test.
 
 use std::collections::BTreeSet;
 use std::process::Command;
