@@ -4,6 +4,7 @@
 use crate::event::Broken;
 use crate::moment::Moment;
 use crate::plan::Plan;
+use crate::sabotage::Canary;
 use crate::scenario::run::{Outcome, Verdict, run_in};
 use crate::world::World;
 use std::cell::RefCell;
@@ -13,10 +14,33 @@ use std::sync::Once;
 /// Runs a plan in the world that is meant: the true one, or one with a deliberate bug.
 pub type Runner = dyn Fn(&Plan) -> Outcome + Sync;
 
-/// A run in the true world.
+/// A run in the true world, with all that a report can tell, each agent replayed from its inputs.
 pub fn honestly(plan: &Plan) -> Outcome {
+    attempt(plan, |plan| {
+        let mut world = World::new(plan.cluster.clone(), plan.seed);
+        world.tell_commits();
+        world.keep_traces();
+        world
+    })
+}
+
+/// A run as one of many: every so often with everything, otherwise as fast as it goes.
+pub fn as_one_of_many(plan: &Plan) -> Outcome {
+    if plan.seed.is_multiple_of(REPLAYED_EVERY) {
+        return honestly(plan);
+    }
     attempt(plan, |plan| World::new(plan.cluster.clone(), plan.seed))
 }
+
+/// A run with a deliberate bug in it.
+pub fn sabotaged(plan: &Plan, canary: Canary) -> Outcome {
+    attempt(plan, |plan| {
+        World::with_canary(plan.cluster.clone(), plan.seed, Some(canary))
+    })
+}
+
+/// Of so many runs of a campaign one replays its agents.
+const REPLAYED_EVERY: u64 = 16;
 
 thread_local! {
     static SAID: RefCell<String> = const { RefCell::new(String::new()) };

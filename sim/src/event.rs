@@ -6,6 +6,7 @@ use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use tanist_core::lsn::Lsn;
 use tanist_core::name::MemberName;
+use tanist_core::note::Note;
 use tanist_core::operator::Answer;
 use tanist_core::time::Span;
 use tanist_core::timeline::TimelineId;
@@ -84,10 +85,10 @@ pub enum What {
         commits: u64,
         leader: MemberName,
     },
-    /// The agent said something (one of its closed notes, rendered).
+    /// The agent said something.
     Note {
         member: MemberName,
-        note: String,
+        note: Note,
     },
     /// An operator's request ended.
     Answered {

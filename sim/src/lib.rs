@@ -34,6 +34,7 @@ pub mod app;
 pub mod apply;
 pub mod attempt;
 pub mod campaign;
+pub mod canaries;
 pub mod clock;
 pub mod command;
 pub mod due;

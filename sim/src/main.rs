@@ -22,6 +22,8 @@ enum Command {
     Swarm(command::swarm::Swarm),
     /// Print the plan of a seed as a scenario
     Show(command::show::Show),
+    /// Prove that each deliberate bug is caught by its invariant
+    Canaries(command::canaries::Canaries),
     /// Replay what an agent recorded and compare every decision
     Replay(command::replay::Replay),
     /// Make a failing scenario smaller
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Run(args) => command::run::command(&args),
         Command::Swarm(args) => command::swarm::command(&args),
         Command::Show(args) => command::show::command(&args),
+        Command::Canaries(args) => command::canaries::command(&args),
         Command::Replay(args) => command::replay::command(&args),
         Command::Shrink(args) => command::shrink::command(&args),
     };

@@ -2,6 +2,7 @@
 
 use tanist_core::lsn::Lsn;
 use tanist_core::name::MemberName;
+use tanist_core::note::Note;
 use tanist_core::timeline::TimelineId;
 use tanist_sim::act::{Act, End, Link, Way, Who, WireAct};
 use tanist_sim::event::{Broken, Event, Role, What};
@@ -25,10 +26,10 @@ fn postgres(member: &str, role: Role, timeline: u32) -> What {
     }
 }
 
-fn note(member: &str, note: &str) -> What {
+fn fencer_lost(member: &str, note: &str) -> What {
     What::Note {
         member: member.into(),
-        note: note.into(),
+        note: Note::FencerLost { why: note.into() },
     }
 }
 
@@ -67,8 +68,8 @@ fn failover() -> Vec<Event> {
                 on: vec!["a".into()],
             },
         ),
-        (81_000, note("a", "demotes: the authority ends")),
-        (82_000, note("a", "demotes: the authority ends")),
+        (81_000, fencer_lost("a", "its process ended")),
+        (82_000, fencer_lost("a", "its process ended")),
         (83_000, postgres("a", Role::Stopping, 1)),
         (85_000, postgres("a", Role::Stopped, 1)),
         (90_000, key(Some("b"))),
@@ -120,7 +121,7 @@ Every claim and every invariant held.
      2.000s  P 1   s 1   -     b is a standby on timeline 1
      2.000s  P 1   s 1   a     leader key: a
   1m00.000s  P 1   s 1   a     cut a <-> dcs
-  1m21.000s  P 1   s 1   a     a: demotes: the authority ends
+  1m21.000s  P 1   s 1   a     a: fencer lost: its process ended
   1m23.000s  d 1   s 1   a     a is stopping, and can commit no more
   1m25.000s  -     s 1   a     a is down
   1m30.000s  -     C 1   b     leader key: b
@@ -158,7 +159,7 @@ fn the_picture_is_one_file_that_needs_no_script_and_escapes_what_it_quotes() {
         "<title>a holds the leader key from 2.000s to 1m30.000s</title>",
         "<title>b: primary, timeline 2, from 1m31.000s to 2m00.000s</title>",
         "class=\"lost\"",
-        "demotes: the authority ends",
+        "fencer lost: its process ended",
     ] {
         assert!(page.contains(part), "{part} is missing in\n{page}");
     }

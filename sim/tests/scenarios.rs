@@ -3,9 +3,10 @@
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
-use tanist_sim::attempt::honestly;
+use tanist_sim::attempt::{honestly, sabotaged};
 use tanist_sim::library::{self, Compared};
 use tanist_sim::report::timeline;
+use tanist_sim::sabotage::Canary;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -21,6 +22,10 @@ fn main() {
         trials.push(Trial::test(format!("{name} holds"), move || {
             holds(&honest_file, &golden)
         }));
+        trials.push(Trial::test(
+            format!("{name} fails on its canary"),
+            move || fails_on_its_canary(&file),
+        ));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -45,4 +50,20 @@ fn holds(file: &Path, golden: &Path) -> Result<(), Failed> {
         )
         .into()),
     }
+}
+
+/// A scenario that cannot fail says nothing: in the world of each bug that it names, it must.
+fn fails_on_its_canary(file: &Path) -> Result<(), Failed> {
+    let plan = library::load(file)?;
+    let names = plan.fails_on();
+    if names.is_empty() {
+        return Err("the header names no deliberate bug: `# fails on: <canary>`".into());
+    }
+    for name in names {
+        let canary = Canary::named(name).ok_or_else(|| format!("there is no canary {name}"))?;
+        if sabotaged(&plan, canary).verdict.held() {
+            return Err(format!("it holds in a world with the bug {name}").into());
+        }
+    }
+    Ok(())
 }

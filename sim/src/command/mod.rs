@@ -1,5 +1,6 @@
 //! The commands of `tanist-sim`, one a file. Each ends with a verdict; nothing here prints an error twice.
 
+pub mod canaries;
 pub mod replay;
 pub mod run;
 pub mod show;

@@ -1,10 +1,13 @@
 //! `tanist-sim run`: carries out scenario files, compares each story with its golden page.
 
 use super::{Ended, cannot};
+use crate::attempt::{honestly, sabotaged};
 use crate::library::{self, Compared, Unreadable};
 use crate::plan::Plan;
 use crate::report::{swimlane, timeline};
-use crate::scenario::run::{Outcome, run};
+use crate::sabotage::Canary;
+use crate::scenario::lex;
+use crate::scenario::run::Outcome;
 use crate::trace::trace;
 use std::path::{Path, PathBuf};
 
@@ -24,12 +27,26 @@ pub struct Run {
     pub scenarios: PathBuf,
     #[arg(long, default_value = "reports/timelines")]
     pub timelines: PathBuf,
+    /// Run with this deliberate bug
+    #[arg(long, value_name = "NAME", value_parser = canary)]
+    pub canary: Option<Canary>,
     /// Write the merged trace of the (only) scenario here
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
     /// Write the picture of the (only) scenario here, as one HTML file
     #[arg(long, value_name = "FILE")]
     pub swimlane: Option<PathBuf>,
+}
+
+pub fn canary(name: &str) -> Result<Canary, String> {
+    let names = || Canary::ALL.iter().map(|canary| canary.name());
+    Canary::named(name).ok_or_else(|| match lex::nearest(name, names()) {
+        Some(near) => format!("no such canary; did you mean {near}?"),
+        None => format!(
+            "no such canary; there are {}",
+            names().collect::<Vec<_>>().join(", ")
+        ),
+    })
 }
 
 pub fn command(args: &Run) -> Ended {
@@ -68,7 +85,10 @@ pub fn command(args: &Run) -> Ended {
 
 fn one(args: &Run, file: &Path) -> Result<Ended, Unreadable> {
     let plan = library::load(file)?;
-    let outcome = run(&plan);
+    let outcome = match args.canary {
+        None => honestly(&plan),
+        Some(canary) => sabotaged(&plan, canary),
+    };
     let page = timeline::page(&plan, &outcome);
     if let Some(path) = &args.trace {
         library::store(path, &trace(&plan, &outcome))?;
@@ -81,7 +101,7 @@ fn one(args: &Run, file: &Path) -> Result<Ended, Unreadable> {
     }
     let golden = library::golden_of(file, &args.scenarios, &args.timelines);
     let compared = library::compare(&golden, &page);
-    if args.bless && compared != Compared::Same && outcome.verdict.held() {
+    if args.bless && args.canary.is_none() && compared != Compared::Same && outcome.verdict.held() {
         library::store(&golden, &page)?;
         println!("{}: told anew in {}", file.display(), golden.display());
         return Ok(Ended::Passed);

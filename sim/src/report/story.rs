@@ -1,6 +1,7 @@
 //! Turns the events of a run into rows: what each member was, who held the leader key, what happened.
 //! The common ground of the text timeline and of the swimlane. Knows nothing of either's looks.
 
+use super::notes::Said;
 use super::words::words;
 use crate::event::{Event, Role, What};
 use crate::moment::Moment;
@@ -54,14 +55,11 @@ pub struct Row {
 pub fn rows(members: &[MemberName], events: &[Event]) -> Vec<Row> {
     let mut state = Columns::new(members);
     let mut rows: Vec<Row> = Vec::new();
-    let mut last_note: BTreeMap<MemberName, String> = BTreeMap::new();
+    let mut said = Said::default();
     for event in events {
         state.follow(event);
-        if let What::Note { member, note } = &event.what {
-            // An agent that goes on saying the same is no news.
-            if last_note.insert(member.clone(), note.clone()).as_ref() == Some(note) {
-                continue;
-            }
+        if !said.is_news(event) {
+            continue;
         }
         if let Some(what) = words(event) {
             rows.push(Row {

@@ -65,7 +65,7 @@ pub fn run(plan: &Plan) -> Outcome {
     run_in(World::new(plan.cluster.clone(), plan.seed), plan)
 }
 
-/// The same in a world that was made ready otherwise, with a deliberate bug in it.
+/// The same in a world that was made ready otherwise: one with a deliberate bug, one that keeps less.
 pub fn run_in(world: World, plan: &Plan) -> Outcome {
     let mut teller = Teller {
         world,
@@ -121,6 +121,7 @@ impl Teller {
             }
         }
         self.go_on_until(Moment::START + plan.end);
+        self.world.check_replays();
         if self.world.broken().is_none() {
             let truth = self.world.truth();
             let sight = Sight {

@@ -271,10 +271,7 @@ impl World {
         }
         for note in out.notes.drain(..) {
             let member = self.name(seat);
-            self.tell_story(What::Note {
-                member,
-                note: note.to_string(),
-            });
+            self.tell_story(What::Note { member, note });
         }
         let scene = self.scene(seat);
         let effects: Vec<Effect> = self.sabotage.effects(&mut out.effects, scene);

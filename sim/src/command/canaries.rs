@@ -1,0 +1,106 @@
+//! `tanist-sim canaries`: proves that the checkers can fail, and writes down what that took.
+
+use super::swarm::{hex, span};
+use super::{Ended, cannot};
+use crate::attempt::{as_one_of_many, sabotaged};
+use crate::canaries::{Sung, page, sing};
+use crate::library::{self, Unreadable};
+use crate::sabotage::Canary;
+use crate::scenario::lex::show_span;
+use crate::swarm;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tanist_core::time::Span;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Canaries {
+    /// Only these
+    #[arg(value_parser = super::run::canary)]
+    pub names: Vec<Canary>,
+    /// Drawn runs to try for each
+    #[arg(long, default_value_t = 200)]
+    pub runs: u64,
+    #[arg(long = "for", value_name = "TIME", default_value = "5m", value_parser = span)]
+    pub chaos: Span,
+    #[arg(long, value_name = "HEX", default_value = "1", value_parser = hex)]
+    pub seed_from: u64,
+    /// The scenarios whose headers name the canaries on which they fail
+    #[arg(long, default_value = "scenarios")]
+    pub scenarios: PathBuf,
+    /// Write the page here
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+pub fn command(args: &Canaries) -> Ended {
+    let chosen = if args.names.is_empty() {
+        Canary::ALL
+    } else {
+        &args.names
+    };
+    let all: Vec<Sung> = chosen.iter().map(|canary| one(args, *canary)).collect();
+    let missed = all.iter().filter(|sung| !sung.is_caught()).count();
+    println!("{} canaries, {missed} not caught", all.len());
+    if let Some(path) = &args.report {
+        let command = format!(
+            "tanist-sim canaries --runs {} --for {} --seed-from {:x}",
+            args.runs,
+            show_span(args.chaos),
+            args.seed_from
+        );
+        let written = by_canary(args)
+            .and_then(|scenarios| library::store(path, &page(&all, &scenarios, &command)));
+        if let Err(e) = written {
+            return cannot(e);
+        }
+    }
+    if missed == 0 {
+        Ended::Passed
+    } else {
+        Ended::Found
+    }
+}
+
+fn one(args: &Canaries, canary: Canary) -> Sung {
+    let seeds = (0..args.runs).map(|nth| args.seed_from.wrapping_add(nth));
+    let plan_of = |seed| swarm::plan(seed, args.chaos);
+    let with_bug = |plan: &_| sabotaged(plan, canary);
+    let sung = sing(canary, seeds, &plan_of, &with_bug, &as_one_of_many);
+    match sung.runs {
+        Some(runs) => println!(
+            "{}: {} after {runs} runs",
+            canary.name(),
+            canary.caught_by()
+        ),
+        None => println!(
+            "{}: NOT CAUGHT by {} in {} runs; fired: {:?}",
+            canary.name(),
+            canary.caught_by(),
+            args.runs,
+            sung.others
+        ),
+    }
+    if !sung.honest_finds.is_empty() {
+        println!("  the true core fails on seeds {:x?}", sung.honest_finds);
+    }
+    sung
+}
+
+/// Which scenarios fail on which canary, as their headers say.
+fn by_canary(args: &Canaries) -> Result<BTreeMap<Canary, Vec<String>>, Unreadable> {
+    let mut found: BTreeMap<Canary, Vec<String>> = BTreeMap::new();
+    for file in library::scenarios(&args.scenarios)? {
+        let plan = library::load(&file)?;
+        let below = file
+            .strip_prefix(&args.scenarios)
+            .unwrap_or(&file)
+            .with_extension("");
+        for canary in plan.fails_on().into_iter().filter_map(Canary::named) {
+            found
+                .entry(canary)
+                .or_default()
+                .push(below.display().to_string());
+        }
+    }
+    Ok(found)
+}
