@@ -6,6 +6,8 @@ use crate::agent::{Agent, Output};
 use crate::cluster::{Cluster, Initialize};
 use crate::decision::{AcquireReason, Decision, ElectionLoss, Waiting};
 use crate::effect::EffectBody;
+use crate::iso::parse_iso;
+use crate::keys::FailoverKey;
 use crate::local::{Server, position};
 use crate::lsn::Lsn;
 use crate::member::Tags;
@@ -90,6 +92,14 @@ pub struct Standing<'a> {
     pub timeline: TimelineId,
     pub tags: &'a Tags,
     pub former: Option<&'a MemberName>,
+}
+
+/// A request for now, or one whose time has come; one for later has no say yet.
+fn is_due(request: &FailoverKey, now: Now) -> bool {
+    match request.scheduled_at.as_deref().map(parse_iso) {
+        None => true,
+        Some(at) => at.is_some_and(|at| at <= now.wall),
+    }
 }
 
 /// Judges a complete ballot: `Ok(answered, silent)` when nobody should go before me.
@@ -288,11 +298,7 @@ impl Agent {
             tags: &tags,
             former,
         };
-        if let Some(request) = cluster
-            .failover
-            .as_ref()
-            .filter(|r| r.scheduled_at.is_none())
-        {
+        if let Some(request) = cluster.failover.as_ref().filter(|r| is_due(r, now)) {
             if request.member.as_ref() == Some(me) {
                 self.nobody_is_primary(ballot)?;
                 return Ok(AcquireReason::Named);
