@@ -9,12 +9,14 @@ use tanist_core::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, Precondition,
 use tanist_core::effect::{Effect, EffectBody};
 use tanist_core::fencer::FencerRequest;
 use tanist_core::input::Input;
+use tanist_core::lsn::Lsn;
 use tanist_core::name::{OpId, Term};
+use tanist_core::peer::PeerAnswer;
 use tanist_core::postgres::{
     DataDir, DiscardReason, Observation, Operation, PgInput, PromotionMark, StopMode, StopPlan,
     UpstreamFacts,
 };
-use tanist_core::time::Span;
+use tanist_core::time::{Mono, Span};
 
 macro_rules! canaries {
     ($($(#[$doc:meta])* $name:ident $text:literal caught by $by:literal;)*) => {
@@ -74,6 +76,12 @@ canaries! {
     ControlFileLies "control-file-lies" caught by "S15";
     /// Renewals are told as done and never sent.
     RenewalsImagined "renewals-imagined" caught by "S03";
+    /// Peers that answer seem to hold no WAL at all.
+    PeersLookBehind "peers-look-behind" caught by "S11";
+    /// A rewind is told as done and never run.
+    RewindImagined "rewind-imagined" caught by "S14";
+    /// The leader key is given away while PostgreSQL is only being stopped.
+    ReleaseEarly "release-early" caught by "S01";
 }
 
 /// The canary of a run, if any. It sits on the member in seat `on`, or on all.
@@ -112,11 +120,27 @@ impl Sabotage {
         }
     }
 
+    fn forge_release(&mut self) -> Effect {
+        self.forged += 1;
+        let request = DcsRequest::Delete {
+            key: "leader".to_string(),
+            precondition: Precondition::None,
+        };
+        Effect {
+            id: OpId(self.forged),
+            body: EffectBody::Dcs {
+                request,
+                until: Mono(u64::MAX),
+            },
+        }
+    }
+
     /// What the agent is told instead of `input`; `None`: nothing.
     pub fn input(&mut self, _seat: Seat, input: Input) -> Option<Input> {
         match (&input, self.canary) {
             // The forged operations' ends are nobody's business.
             (Input::Postgres(PgInput::Finished { op, .. }), Some(_)) if op.0 > 1 << 60 => None,
+            (Input::Peer(_), Some(Canary::PeersLookBehind)) => Some(behind(input)),
             _ => Some(input),
         }
     }
@@ -146,6 +170,17 @@ impl Sabotage {
                     let why = DiscardReason::ReinitRequested;
                     let discard = self.forge(Operation::DiscardData { why }, None);
                     kept.push(discard);
+                    kept.push(effect);
+                }
+                (
+                    Canary::ReleaseEarly,
+                    EffectBody::Operation {
+                        operation: Operation::Stop { .. },
+                        term: Some(_),
+                    },
+                ) => {
+                    let release = self.forge_release();
+                    kept.push(release);
                     kept.push(effect);
                 }
                 _ => kept.push(effect),
@@ -275,8 +310,18 @@ impl Sabotage {
         }
     }
 
-    pub fn skips_stop(&self) -> bool {
-        self.is(Canary::StopNeverSent)
+    pub fn skips(&self, operation: &Operation) -> bool {
+        match operation {
+            Operation::Stop { .. } => self.is(Canary::StopNeverSent),
+            Operation::Rewind { .. } => self.is(Canary::RewindImagined),
+            Operation::Initdb
+            | Operation::PostBootstrap
+            | Operation::Clone { .. }
+            | Operation::Start { .. }
+            | Operation::Promote { .. }
+            | Operation::CrashRecovery
+            | Operation::DiscardData { .. } => false,
+        }
     }
     pub fn imagines_renewal(&self) -> bool {
         self.is(Canary::RenewalsImagined)
@@ -305,6 +350,16 @@ pub enum Scene {
     IdleStandby,
     Paused,
     Other,
+}
+
+fn behind(input: Input) -> Input {
+    let Input::Peer(mut peer) = input else {
+        return input;
+    };
+    if let PeerAnswer::Status(status) = &mut peer.answer {
+        status.position = Lsn::INVALID;
+    }
+    Input::Peer(peer)
 }
 
 fn doubled(reply: DcsReply) -> DcsReply {

@@ -123,6 +123,9 @@ fn tell(args: &Swarm, promise: &str, find: &Find) -> Result<(), library::Unreada
         "again:  tanist-sim swarm --runs 1 --seed-from {:x} --for {again}",
         find.seed
     );
+    if args.shrink_runs == 0 {
+        return Ok(());
+    }
     let Some(small) = shrink(&find.plan, promise, &honestly, args.shrink_runs) else {
         println!("it did not break a second time: the run is not deterministic");
         return Ok(());

@@ -10,7 +10,7 @@ use super::Invariant;
 use super::assumptions::Assumption;
 use crate::wire::Seat;
 use crate::world::World;
-use tanist_core::time::Span;
+use tanist_core::time::{Mono, Span};
 
 /// The store's margin `g` that agents reckon with.
 const STORE_MARGIN: Span = Span::millis(500);
@@ -23,7 +23,10 @@ impl World {
             .agent
             .as_ref()
             .and_then(|a| a.session.session);
-        if let Some(session) = session {
+        // A session taken over from an earlier life counts from nothing until the store has confirmed it;
+        // until then the earlier life's deadline stands.
+        let confirmed = session.filter(|session| session.renewed_at > Mono(0));
+        if let Some(session) = confirmed {
             let lasts = session
                 .ttl
                 .shortened_by_ppm(drift)

@@ -18,7 +18,7 @@ use tanist_core::dcs::Revision;
 use tanist_core::effect::{Effect, EffectBody};
 use tanist_core::exchange::SessionState;
 use tanist_core::input::Input;
-use tanist_core::postgres::{Ended, Operation, PgInput};
+use tanist_core::postgres::{Ended, PgInput};
 use tanist_core::settings::{LocalPostgres, Safety, Settings};
 use tanist_core::time::{Now, Span};
 
@@ -357,10 +357,7 @@ impl World {
         let op = effect.id;
         match effect.body {
             EffectBody::Dcs { request, until } => self.begin_exchange(seat, op, request, until),
-            EffectBody::Operation {
-                operation: Operation::Stop { .. },
-                ..
-            } if self.sabotage.skips_stop() => {
+            EffectBody::Operation { operation, .. } if self.sabotage.skips(&operation) => {
                 let ended = PgInput::Finished {
                     op,
                     ended: Ended::Done,
