@@ -22,10 +22,13 @@ fn main() {
         trials.push(Trial::test(format!("{name} holds"), move || {
             holds(&honest_file, &golden)
         }));
-        trials.push(Trial::test(
-            format!("{name} fails on its canary"),
-            move || fails_on_its_canary(&file),
-        ));
+        // A header that names a deliberate bug is a claim of its own.
+        if library::load(&file).is_ok_and(|plan| !plan.fails_on().is_empty()) {
+            trials.push(Trial::test(
+                format!("{name} fails on its canary"),
+                move || fails_on_its_canary(&file),
+            ));
+        }
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -56,9 +59,6 @@ fn holds(file: &Path, golden: &Path) -> Result<(), Failed> {
 fn fails_on_its_canary(file: &Path) -> Result<(), Failed> {
     let plan = library::load(file)?;
     let names = plan.fails_on();
-    if names.is_empty() {
-        return Err("the header names no deliberate bug: `# fails on: <canary>`".into());
-    }
     for name in names {
         let canary = Canary::named(name).ok_or_else(|| format!("there is no canary {name}"))?;
         if sabotaged(&plan, canary).verdict.held() {
