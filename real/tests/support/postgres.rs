@@ -31,8 +31,8 @@ pub const CANARY: &str = "canary-5c1e";
 pub fn in_room<F: Future<Output = ()>>(test: &str, body: impl FnOnce(Room) -> F) {
     if rustix::process::geteuid().is_root() {
         let (uid, gid) = ordinary_user();
-        let binary = std::env::current_exe().unwrap();
-        let status = Command::new(binary)
+        let binary = reachable_copy(test);
+        let status = Command::new(&binary)
             .args([test, "--exact", "--nocapture"])
             .uid(uid)
             .gid(gid)
@@ -40,6 +40,7 @@ pub fn in_room<F: Future<Output = ()>>(test: &str, body: impl FnOnce(Room) -> F)
             .current_dir("/tmp")
             .status()
             .unwrap();
+        let _ = std::fs::remove_file(&binary);
         assert!(status.success(), "as an ordinary user: {status}");
         return;
     }
@@ -48,6 +49,17 @@ pub fn in_room<F: Future<Output = ()>>(test: &str, body: impl FnOnce(Room) -> F)
         .build()
         .unwrap();
     runtime.block_on(body(Room::new(test)));
+}
+
+/// This binary where an ordinary user can run it: the build folder may lie below one that is root's alone.
+fn reachable_copy(test: &str) -> PathBuf {
+    let binary = std::env::current_exe().unwrap();
+    let name = format!("tanist-contract-{}-{test}", std::process::id());
+    let copy = std::env::temp_dir().join(name);
+    if std::fs::hard_link(&binary, &copy).is_err() {
+        std::fs::copy(&binary, &copy).unwrap();
+    }
+    copy
 }
 
 fn ordinary_user() -> (u32, u32) {
