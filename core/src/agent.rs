@@ -189,6 +189,7 @@ impl Agent {
         self.resolve_doubt_if_read(now);
         self.finish_founding();
         self.note_crash(now);
+        self.note_session_replaced(now);
         self.session_duties(now, out);
         self.fencer_duties(now, out);
         self.handover_duties(now, out);
@@ -511,6 +512,11 @@ impl Agent {
     pub(crate) fn reading_due(&self) -> Option<Mono> {
         let age_max = self.store.config.timing.loop_wait.times(3);
         self.store.confirmed.map(|at| at + age_max)
+    }
+
+    /// The revision of the store that decisions rest on now.
+    pub fn decides_from(&self) -> Option<Revision> {
+        self.store.cluster.as_ref().map(|cluster| cluster.revision)
     }
 
     /// The versions that a decision to race rests on.

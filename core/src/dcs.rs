@@ -88,9 +88,11 @@ pub enum DcsRequest {
         ttl: Span,
         guard: Guard,
     },
-    /// Write `status` when given, then delete the leader key if it is still mine: `Released`.
+    /// Write `status` when given, then delete the leader key if it is still mine since `term`: `Released`.
+    /// One that is applied late must not take away a key that I have acquired anew since.
     Release {
         owner: MemberName,
+        term: Term,
         status: Option<String>,
     },
     /// Write one key: `Written`. `with_session` binds it to my session.

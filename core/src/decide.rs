@@ -11,6 +11,7 @@ use crate::decision::{
 use crate::lane::InLane;
 use crate::leader_key::Key;
 use crate::local::Server;
+use crate::name::Term;
 use crate::postgres::{ControlData, DataDir, Operation, StartAs, StopMode, StopPlan};
 use crate::rejoin::{retry, stop};
 use crate::tenure::Resumption;
@@ -18,6 +19,12 @@ use crate::time::{Now, Span};
 
 /// A promotion is not begun with less of the authority left than this, or a quarter of what a lease gives.
 const PROMOTE_NEEDS: Span = Span::secs(2);
+/// How a server is stopped whose promotion failed: nobody writes there, and another is to be found soon.
+const FAILED_PROMOTION_STOP: StopPlan = StopPlan {
+    first: StopMode::Fast,
+    immediate_after: Span::secs(1),
+    kill_after: Span::secs(2),
+};
 
 impl Agent {
     pub fn decide(&self, now: Now) -> Decision {
@@ -335,11 +342,13 @@ impl Agent {
         let Some(term) = self.term() else {
             return Decision::Wait(Waiting::KeyRequested);
         };
-        if let Some(failures) = self.lane.failures("promote") {
-            return Decision::Release {
-                why: ReleaseReason::CannotPromote {
-                    why: failures.last.clone(),
-                },
+        if let Some(why) = self.promotion_failed(term) {
+            // The order to promote may still be carried out: a server that was merely slow would open a timeline
+            // beside the next leader's. Only when it is down may the key be given away.
+            return Decision::Stop {
+                why: StopReason::PromotionFailed { why },
+                plan: FAILED_PROMOTION_STOP,
+                checkpoint_first: false,
             };
         }
         if !self.local.is_answering() {
@@ -361,6 +370,13 @@ impl Agent {
         Decision::Promote { term }
     }
 
+    /// One failure is enough to give the key to another, but it is held against this tenure only: where every
+    /// member's promotion has failed once, each would give the key away for ever.
+    fn promotion_failed(&self, term: Term) -> Option<String> {
+        let failures = self.lane.failures("promote")?;
+        (failures.term == Some(term)).then(|| failures.last.clone())
+    }
+
     /// I hold the key and PostgreSQL is down: in place within the start budget, else hand over.
     fn decide_start_as_leader(
         &self,
@@ -368,6 +384,12 @@ impl Agent {
         cluster: &Cluster,
         control: &ControlData,
     ) -> Decision {
+        let failed = self.term().and_then(|term| self.promotion_failed(term));
+        if let Some(why) = failed.filter(|_| !control.state.was_primary()) {
+            return Decision::Release {
+                why: ReleaseReason::CannotPromote { why },
+            };
+        }
         let down_for = self.crashed_at.map_or(Span::ZERO, |at| now.mono.since(at));
         if self.start_budget_spent(now, cluster) {
             return Decision::Release {

@@ -220,6 +220,9 @@ pub enum StopReason {
     },
     FencerLost,
     BootstrapFailed,
+    PromotionFailed {
+        why: String,
+    },
     ModeMissing {
         mode: MissingMode,
     },
@@ -538,6 +541,7 @@ impl fmt::Display for StopReason {
                 f.write_str("the fencer is gone and could not be armed again in time")
             }
             StopReason::BootstrapFailed => f.write_str("bootstrap failed"),
+            StopReason::PromotionFailed { why } => write!(f, "promotion failed: {why}"),
             StopReason::ModeMissing { mode } => {
                 write!(
                     f,

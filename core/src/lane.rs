@@ -23,6 +23,8 @@ pub struct Failures {
     pub count: u32,
     pub last: String,
     pub retry_at: Mono,
+    /// The tenure for which the last one was begun.
+    pub term: Option<Term>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,7 @@ impl Lane {
                         count,
                         last: why.clone(),
                         retry_at: now + pause,
+                        term: held.term,
                     },
                 );
             }

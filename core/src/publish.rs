@@ -32,6 +32,8 @@ pub struct Publishing {
     member_due: Mono,
     status: Option<String>,
     retry_at: BTreeMap<String, Mono>,
+    /// The revision of my member key at which it was last seen bound to another lease than my session's.
+    replaced: Option<Revision>,
     /// The revision of the last write of each key: a view older than it does not show the write yet.
     written: BTreeMap<String, Revision>,
 }
@@ -156,11 +158,33 @@ impl Agent {
         true
     }
 
+    /// My own confirmed write is bound to a lease that I do not know: the exchange that carried it found the
+    /// session gone and was granted a new one. Writing again would be writing for ever; the session is asked for.
+    pub fn note_session_replaced(&mut self, now: Now) {
+        let (Some(session), Some((_, lease))) = (self.tenure.session, &self.publishing.member)
+        else {
+            return;
+        };
+        let key = member_key(&self.settings.name);
+        let written = self.publishing.written.get(&key).copied();
+        let shown = self.store.value(&key).filter(|kv| {
+            *lease == session.lease && kv.lease != session.lease && Some(kv.modified) == written
+        });
+        let replaced = shown.map(|kv| kv.modified);
+        if replaced.is_some() && self.publishing.replaced != replaced {
+            self.tenure.due = now.mono;
+        }
+        self.publishing.replaced = replaced;
+    }
+
     fn publish_member(&mut self, now: Now, out: &mut Output) {
         let Some(session) = self.tenure.session else {
             return;
         };
         if self.local.observed.is_none() || self.store.cluster.is_none() {
+            return;
+        }
+        if self.publishing.replaced.is_some() {
             return;
         }
         let key = member_key(&self.settings.name);

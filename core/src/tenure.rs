@@ -7,6 +7,7 @@ use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, LeaseId, Session};
 use crate::decision::{AcquireReason, ReleaseReason};
 use crate::handover::ABSTAIN;
 use crate::leader_key::{Authority, Key, authority_until};
+use crate::local::Server;
 use crate::name::{MemberName, OpId, Term};
 use crate::note::Note;
 use crate::time::{Mono, Now, Span};
@@ -48,6 +49,8 @@ pub struct Tenure {
     pub last_failure: Option<String>,
     /// When the key was last given up on purpose.
     pub released_at: Option<Mono>,
+    /// The tenure that was given up without the store's verdict: the key may still name me.
+    pub owes_release: Option<Term>,
     /// When an acquisition last ended without a verdict.
     pub doubt_since: Mono,
     /// An acquisition of mine without a verdict may still be applied.
@@ -66,6 +69,7 @@ impl Tenure {
             may_adopt: true,
             last_failure: None,
             released_at: None,
+            owes_release: None,
             doubt_since: now.mono,
             may_land_late: false,
         }
@@ -160,6 +164,9 @@ impl Agent {
         match self.tenure.key {
             Key::Gone { since, .. } => self.take_again(now, since, out),
             Key::Held { .. } if now.mono >= self.tenure.due => self.renew(now, out),
+            Key::NotHeld if now.mono >= self.tenure.due && self.still_owes_release() => {
+                self.ask_release(now, None, out);
+            }
             Key::NotHeld if now.mono >= self.tenure.due => {
                 let request = DcsRequest::KeepSession { ttl: self.ttl() };
                 let until = now.mono + self.store.config.timing.retry_timeout;
@@ -240,17 +247,40 @@ impl Agent {
             return;
         }
         let Some(term) = self.term() else { return };
+        if self.local.server() != Server::Down {
+            return self.assertion_failed("release with a server that runs", out);
+        }
         let status = self.final_status(why);
-        let request = DcsRequest::Release {
-            owner: self.settings.name.clone(),
-            status,
-        };
-        let until = now.mono + self.store.config.timing.retry_timeout;
-        self.call_session(request, until, SessionCall::Release, out);
+        self.tenure.owes_release = Some(term);
+        self.ask_release(now, status, out);
         if let Some((op, _)) = &self.tenure.call {
             self.tenure.key = Key::Releasing { op: *op, term };
         }
         self.tenure.released_at = Some(now.mono);
+    }
+
+    fn ask_release(&mut self, now: Now, status: Option<String>, out: &mut Output) {
+        let Some(term) = self.tenure.owes_release else {
+            return;
+        };
+        let request = DcsRequest::Release {
+            owner: self.settings.name.clone(),
+            term,
+            status,
+        };
+        let until = now.mono + self.store.config.timing.retry_timeout;
+        self.call_session(request, until, SessionCall::Release, out);
+    }
+
+    /// A release had no verdict, and the store shows the key as it was. My session is kept alive for the member
+    /// key, and the key with it: nobody could ever lead if the release were not asked for again.
+    fn still_owes_release(&self) -> bool {
+        let shown = self
+            .store
+            .leader()
+            .filter(|k| k.owner == self.settings.name)
+            .map(|k| k.term);
+        self.tenure.owes_release.is_some() && shown == self.tenure.owes_release
     }
 
     fn call_session(
@@ -399,6 +429,7 @@ impl Agent {
                 self.tenure.lost_to = None;
                 self.tenure.may_adopt = false;
                 self.tenure.may_land_late = false;
+                self.tenure.owes_release = None;
                 out.notes.push(Note::KeyAcquired { term: *term });
             }
             DcsOutcome::Conflict { owner } => {
@@ -432,13 +463,22 @@ impl Agent {
     }
 
     fn released(&mut self, now: Now, outcome: &DcsOutcome, out: &mut Output) {
+        // Whatever became of it, the key is never acted on again.
         self.tenure.key = Key::NotHeld;
         self.tenure.due = now.mono + self.store.config.timing.loop_wait;
         match outcome {
-            DcsOutcome::Ok(_) => out.notes.push(Note::KeyReleased),
-            // Whatever became of it, the key is never acted on again.
-            other => self.tell_store_failure("releasing the leader key", other, out),
+            DcsOutcome::Ok(_) => {
+                self.tenure.owes_release = None;
+                return out.notes.push(Note::KeyReleased);
+            }
+            DcsOutcome::Conflict { .. } | DcsOutcome::SessionGone => {
+                self.tenure.owes_release = None;
+            }
+            DcsOutcome::Denied(_) | DcsOutcome::NotSent(_) | DcsOutcome::Unknown(_) => {
+                self.tenure.due = now.mono + Span::secs(1);
+            }
         }
+        self.tell_store_failure("releasing the leader key", outcome, out);
     }
 
     /// The store shows no leader key although I held it.

@@ -16,6 +16,8 @@ use tanist_core::time::{Mono, Span};
 
 const TTL: Span = Span::secs(30);
 const START: Mono = Mono(1_000_000_000);
+/// The tenure of `World::leading`: the first write of its store.
+const FIRST_TERM: Term = Term(11);
 
 /// What becomes of one call on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -366,6 +368,7 @@ fn renew() -> DcsRequest {
 fn release() -> DcsRequest {
     DcsRequest::Release {
         owner: "a".into(),
+        term: FIRST_TERM,
         status: Some("{\"optime\":9}".to_string()),
     }
 }
@@ -731,6 +734,20 @@ fn a_release_is_done_when_the_key_is_no_longer_mine() {
         !taken.model.keys.contains_key("status"),
         "status of a leader that is none"
     );
+}
+
+#[test]
+fn a_release_that_arrives_late_spares_the_key_that_was_acquired_anew() {
+    let mut world = World::leading();
+    world.run(release(), Span::secs(1), &fates(&[Late]));
+    let late = std::mem::take(&mut world.model.late);
+    world.model.delete("leader");
+    let again = world.run(acquire(), Span::secs(5), &[]);
+    assert_eq!(word(&again.outcome), "acquired");
+    world.model.late = late;
+    assert!(!world.model.late.is_empty());
+    world.model.late_arrive();
+    assert!(world.model.leader().is_some());
 }
 
 #[test]

@@ -112,9 +112,10 @@ impl Process {
         }
     }
 
-    fn release(&self, status: Option<&str>) -> DcsRequest {
+    fn release(&self, term: Term, status: Option<&str>) -> DcsRequest {
         DcsRequest::Release {
             owner: self.name.clone(),
+            term,
             status: status.map(str::to_string),
         }
     }
@@ -281,7 +282,7 @@ async fn a_lost_answer_to_an_acquire_ends_as_what_the_store_holds() {
             done.maybe_since.is_some_and(|since| since <= done.sent_at),
             "{cut:?}"
         );
-        let released = a.ask(a.release(None)).await;
+        let released = a.ask(a.release(term, None)).await;
         assert!(
             matches!(released, DcsOutcome::Ok(DcsReply::Released { .. })),
             "{released:?}"
@@ -440,7 +441,8 @@ async fn writes_on_old_versions_conflict_and_guards_are_compared() {
     b.ask(DcsRequest::KeepSession { ttl: TTL }).await;
     let (_, owner) = renewed(b.ask(b.renew(TTL, None)).await);
     assert_eq!(owner, KeyOwner::Other { name: "a".into() });
-    let outcome = b.ask(b.release(Some("{\"optime\":9}"))).await;
+    let held = Term(b.snapshot().await.keys["leader"].created.0);
+    let outcome = b.ask(b.release(held, Some("{\"optime\":9}"))).await;
     assert_eq!(
         outcome,
         DcsOutcome::Conflict {
@@ -455,13 +457,17 @@ async fn a_release_shows_the_status_before_the_key_is_gone() {
     let etcd = Etcd::start(1);
     let mut a = Process::new("a", &etcd.urls());
     let mut b = Process::new("b", &etcd.urls());
-    a.must_acquire(TTL).await;
+    let (_, term) = a.must_acquire(TTL).await;
     let watch = b.store.watch(b.inputs.clone());
     b.watched("the list", |i| {
         matches!(i, DcsInput::Listed { .. }).then_some(())
     })
     .await;
-    let outcome = a.ask(a.release(Some("{\"optime\":77}"))).await;
+    // One that belongs to an earlier tenure, arriving late, takes nothing away.
+    let late = a.ask(a.release(Term(term.0 - 1), None)).await;
+    let owner = KeyOwner::Mine { term };
+    assert_eq!(late, DcsOutcome::Conflict { owner });
+    let outcome = a.ask(a.release(term, Some("{\"optime\":77}"))).await;
     assert!(
         matches!(outcome, DcsOutcome::Ok(DcsReply::Released { .. })),
         "{outcome:?}"
@@ -724,8 +730,8 @@ async fn a_password_opens_the_store_and_a_wrong_one_is_denied_without_showing_it
     let mut etcd = Etcd::start(1);
     // Configured for a password while etcd wants none yet: that works.
     let mut early = Process::with("early", with_password(&etcd, "s3cret"));
-    early.must_acquire(TTL).await;
-    early.ask(early.release(None)).await;
+    let (_, term) = early.must_acquire(TTL).await;
+    early.ask(early.release(term, None)).await;
     switch_authentication_on(&etcd);
 
     let mut wrong = Process::with("wrong", with_password(&etcd, "canary-91"));

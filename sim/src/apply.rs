@@ -2,8 +2,8 @@
 //! Knows nothing of when acts are due.
 
 use crate::act::{
-    Act, AgentAct, ClientAct, End, FencerAct, HostAct, Lane, Link, PostgresAct, StoreAct, Way, Who,
-    WireAct,
+    Act, AgentAct, ClientAct, End, FencerAct, HostAct, Lane, Link, OperatorAct, PostgresAct,
+    StoreAct, Way, Who, WireAct,
 };
 use crate::app::Load;
 use crate::due::{Due, HostDue, PgDue, StoreDue};
@@ -60,6 +60,7 @@ impl World {
             Act::Clients(clients) => self.apply_clients(*clients),
             Act::HealWire => self.heal_wire(),
             Act::HealAll => self.heal_all(),
+            Act::Operator(OperatorAct::Resume) => self.expect_recovery(),
             Act::Agent { .. }
             | Act::Fencer { .. }
             | Act::Postgres { .. }
@@ -547,6 +548,7 @@ impl World {
         }
         self.thaw_backends(seat);
         self.thaw_postmaster(seat);
+        self.unhang_start(seat);
         self.pause_replay(seat, false);
         self.thaw_fencer(seat);
         self.thaw_agent(seat);

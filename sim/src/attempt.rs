@@ -5,7 +5,7 @@ use crate::event::Broken;
 use crate::moment::Moment;
 use crate::plan::Plan;
 use crate::sabotage::Canary;
-use crate::scenario::run::{Outcome, Verdict, run_in};
+use crate::scenario::run::{Ending, Outcome, Verdict, run_in};
 use crate::world::World;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ pub type Runner = dyn Fn(&Plan) -> Outcome + Sync;
 
 /// A run in the true world, with all that a report can tell, each agent replayed from its inputs.
 pub fn honestly(plan: &Plan) -> Outcome {
-    attempt(plan, |plan| {
+    attempt(plan, Ending::Full, |plan| {
         let mut world = World::new(plan.cluster.clone(), plan.seed);
         world.tell_commits();
         world.keep_traces();
@@ -24,17 +24,20 @@ pub fn honestly(plan: &Plan) -> Outcome {
     })
 }
 
-/// A run as one of many: every so often with everything, otherwise as fast as it goes.
+/// A run as one of many: every so often with everything and to the very end, otherwise as fast as it goes
+/// and no further than until all is well.
 pub fn as_one_of_many(plan: &Plan) -> Outcome {
     if plan.seed.is_multiple_of(REPLAYED_EVERY) {
         return honestly(plan);
     }
-    attempt(plan, |plan| World::new(plan.cluster.clone(), plan.seed))
+    attempt(plan, Ending::WhenWell, |plan| {
+        World::new(plan.cluster.clone(), plan.seed)
+    })
 }
 
 /// A run with a deliberate bug in it.
 pub fn sabotaged(plan: &Plan, canary: Canary) -> Outcome {
-    attempt(plan, |plan| {
+    attempt(plan, Ending::Full, |plan| {
         World::with_canary(plan.cluster.clone(), plan.seed, Some(canary))
     })
 }
@@ -52,11 +55,11 @@ static QUIET: Once = Once::new();
 const ASSERTION: &str = "assertion";
 
 /// A run in the world that `make` makes.
-pub fn attempt(plan: &Plan, make: impl FnOnce(&Plan) -> World) -> Outcome {
+pub fn attempt(plan: &Plan, ending: Ending, make: impl FnOnce(&Plan) -> World) -> Outcome {
     QUIET.call_once(|| {
         std::panic::set_hook(Box::new(|panic| SAID.set(panic.to_string())));
     });
-    let tried = catch_unwind(AssertUnwindSafe(|| run_in(make(plan), plan)));
+    let tried = catch_unwind(AssertUnwindSafe(|| run_in(make(plan), plan, ending)));
     tried.unwrap_or_else(|_| Outcome {
         verdict: Verdict::Broken(Broken {
             invariant: ASSERTION.into(),
@@ -95,7 +98,9 @@ mod tests {
     #[test]
     fn an_assertion_that_fails_inside_a_run_is_a_find_with_its_words() {
         let plan = swarm::plan(1, Span::secs(1));
-        let outcome = attempt(&plan, |_: &Plan| panic!("the key had two owners"));
+        let outcome = attempt(&plan, Ending::Full, |_: &Plan| {
+            panic!("the key had two owners")
+        });
         assert!(!outcome.verdict.held());
         assert!(
             outcome

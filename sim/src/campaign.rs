@@ -7,9 +7,10 @@ use crate::marks::{Expected, Mark};
 use crate::plan::Plan;
 use crate::scenario::run::Outcome;
 use crate::swarm;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 use tanist_core::time::Span;
 
 /// Which plans to run.
@@ -24,9 +25,11 @@ pub struct Order {
     pub shards: u64,
     /// Different promises broken after which the campaign ends.
     pub finds_max: usize,
+    /// No run begins after this.
+    pub until: Option<Instant>,
 }
 
-/// The first run that broke a promise.
+/// The run of the lowest seed that broke a promise.
 #[derive(Clone, Debug)]
 pub struct Find {
     pub seed: u64,
@@ -34,7 +37,12 @@ pub struct Find {
     pub outcome: Outcome,
     /// Runs that broke the same promise.
     pub runs: u64,
+    /// The seeds of some of them.
+    pub seeds: BTreeSet<u64>,
 }
+
+/// Seeds kept of each find.
+const SEEDS_KEPT: usize = 12;
 
 /// A campaign so far.
 #[derive(Clone, Debug, Default)]
@@ -72,13 +80,29 @@ impl Tally {
         let Some(promise) = signature(&outcome.verdict) else {
             return;
         };
-        let find = self.finds.entry(promise).or_insert(Find {
+        // Whichever thread comes first, the lowest seed stands for all.
+        let known = self.finds.remove(&promise);
+        let (runs, mut seeds) = known
+            .as_ref()
+            .map_or((0, BTreeSet::new()), |find| (find.runs, find.seeds.clone()));
+        seeds.insert(seed);
+        while seeds.len() > SEEDS_KEPT {
+            seeds.pop_last();
+        }
+        let this = Find {
             seed,
             plan,
             outcome,
             runs: 0,
-        });
-        find.runs += 1;
+            seeds: BTreeSet::new(),
+        };
+        let first = known.filter(|find| find.seed < seed).unwrap_or(this);
+        let find = Find {
+            runs: runs + 1,
+            seeds,
+            ..first
+        };
+        self.finds.insert(promise, find);
     }
 
     /// Invariants that no run ever looked at: they have proved nothing.
@@ -129,7 +153,8 @@ pub fn campaign(order: Order, run: &Runner, news: &(dyn Fn(&Tally, Option<&str>)
                 loop {
                     let nth = next.fetch_add(1, Ordering::Relaxed);
                     let number = nth * order.shards.max(1) + order.shard;
-                    if number >= order.runs || enough.load(Ordering::Relaxed) {
+                    let late = order.until.is_some_and(|until| Instant::now() >= until);
+                    if number >= order.runs || late || enough.load(Ordering::Relaxed) {
                         return;
                     }
                     let seed = order.first_seed.wrapping_add(number);
@@ -172,6 +197,7 @@ mod tests {
             shard: 0,
             shards: 1,
             finds_max: 10,
+            until: None,
         }
     }
 

@@ -99,9 +99,11 @@ impl Exchange {
                     transaction::renew(owner, lease, status.as_deref())
                 }
             },
-            DcsRequest::Release { owner, status } => {
-                transaction::release(owner, lease, status.as_deref())
-            }
+            DcsRequest::Release {
+                owner,
+                term,
+                status,
+            } => transaction::release(owner, lease, *term, status.as_deref()),
             DcsRequest::Put {
                 key,
                 value,

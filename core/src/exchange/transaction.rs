@@ -64,9 +64,16 @@ pub(super) fn rebind(
 
 /// The status is written in the same step as the delete, and first: Patroni's candidates wake on the
 /// delete and must find the shutdown position there.
-pub(super) fn release(me: &MemberName, lease: LeaseId, status: Option<&str>) -> Transaction {
+pub(super) fn release(
+    me: &MemberName,
+    lease: LeaseId,
+    term: Term,
+    status: Option<&str>,
+) -> Transaction {
+    let mut compare = mine(me, lease);
+    compare.push(created(LEADER, Revision(term.0)));
     Transaction {
-        compare: mine(me, lease),
+        compare,
         success: with_status(
             status,
             StoreOp::Delete {

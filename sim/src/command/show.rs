@@ -12,7 +12,7 @@ pub struct Show {
     #[arg(value_parser = hex)]
     pub seed: u64,
     /// Length of the chaos phase, which is part of what is drawn
-    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = span)]
+    #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = span)]
     pub chaos: Span,
 }
 

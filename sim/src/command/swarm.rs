@@ -17,11 +17,14 @@ use tanist_core::time::Span;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Swarm {
-    /// How many plans to draw and run
-    #[arg(long, default_value_t = 100)]
-    pub runs: u64,
+    /// How many plans to draw and run (100, or as many as fit into the box)
+    #[arg(long)]
+    pub runs: Option<u64>,
+    /// Begin no run after this time on the clock of the wall
+    #[arg(long = "box", value_name = "TIME", value_parser = span)]
+    pub time_box: Option<Span>,
     /// Length of each run's chaos phase
-    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = span)]
+    #[arg(long = "for", value_name = "TIME", default_value = "3m", value_parser = span)]
     pub chaos: Span,
     /// Seed of the first run; the others follow it
     #[arg(long, value_name = "HEX", default_value = "1", value_parser = hex)]
@@ -72,16 +75,20 @@ fn shard(text: &str) -> Result<(u64, u64), String> {
 const NEWS_EVERY: Duration = Duration::from_secs(5);
 
 pub fn command(args: &Swarm) -> Ended {
+    let began = Instant::now();
+    let unboxed = args.time_box.map_or(100, |_| u64::MAX);
     let order = Order {
         first_seed: args.seed_from,
-        runs: args.runs,
+        runs: args.runs.unwrap_or(unboxed),
         chaos: args.chaos,
         jobs: args.jobs,
         shard: args.shard.0,
         shards: args.shard.1,
         finds_max: args.finds,
+        until: args
+            .time_box
+            .map(|long| began + Duration::from_micros(long.as_micros())),
     };
-    let began = Instant::now();
     let told = Mutex::new(began);
     let tally = campaign(order, &as_one_of_many, &|tally, promise| {
         if let Some(promise) = promise {
@@ -115,7 +122,8 @@ fn pace(tally: &Tally, elapsed: Duration) -> String {
 
 /// Tells one find: what broke, the story before it, how to see it again, the smallest plan.
 fn tell(args: &Swarm, promise: &str, find: &Find) -> Result<(), library::Unreadable> {
-    println!("\n{promise}, in {} runs", find.runs);
+    let seeds: Vec<String> = find.seeds.iter().map(|seed| format!("{seed:x}")).collect();
+    println!("\n{promise}, in {} runs: {}", find.runs, seeds.join(" "));
     println!("{}", find.outcome.verdict.sentence());
     println!("{}", timeline::excerpt(&find.plan, &find.outcome, 25));
     let again = lex::show_span(args.chaos);
@@ -162,7 +170,7 @@ fn summary(args: &Swarm, tally: &Tally, elapsed: Duration) -> Ended {
     if let Some(path) = &args.report {
         let command = format!(
             "tanist-sim swarm --runs {} --for {} --seed-from {:x}",
-            args.runs,
+            tally.runs,
             lex::show_span(args.chaos),
             args.seed_from
         );

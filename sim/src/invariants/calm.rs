@@ -1,7 +1,7 @@
 //! When a run is calm: the last fault is healed, and time enough has passed for the cluster to have settled.
 //! Promises of stability are made only then. Knows nothing of what is promised.
 
-use crate::act::Act;
+use crate::act::{Act, OperatorAct};
 use crate::moment::Moment;
 use tanist_core::time::Span;
 
@@ -33,6 +33,11 @@ impl Calm {
         self.weather = match act {
             Act::HealAll => Weather::Fair { since: at },
             Act::Clients(_) => return,
+            // The agents have their hands free again: the time to settle begins anew.
+            Act::Operator(OperatorAct::Resume) => match self.weather {
+                Weather::Fair { .. } => Weather::Fair { since: at },
+                Weather::Foul => Weather::Foul,
+            },
             Act::Agent { .. }
             | Act::Fencer { .. }
             | Act::Postgres { .. }
@@ -43,6 +48,11 @@ impl Calm {
             | Act::Store(_)
             | Act::Operator(_) => Weather::Foul,
         };
+    }
+
+    /// Nothing is broken, and nothing was asked for since.
+    pub fn is_fair(&self) -> bool {
+        matches!(self.weather, Weather::Fair { .. })
     }
 
     /// Has it been fair for `settling` at least?

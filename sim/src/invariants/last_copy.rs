@@ -23,7 +23,8 @@ impl World {
 
     fn may_discard(&self, seat: Seat) -> Result<(), String> {
         let mine = &self.pgs[seat.index()].dir;
-        if !mine.is_whole() || self.oracle.evidence.ever_led.is_none() {
+        // A founding that failed before the system identifier was written leaves nothing that anybody joined.
+        if !mine.is_whole() || self.oracle.evidence.founded_as.is_none() {
             return Ok(());
         }
         if self.leader_seat() == Some(seat) {

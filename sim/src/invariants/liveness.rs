@@ -13,8 +13,19 @@ use crate::world::World;
 use tanist_core::time::Span;
 
 impl World {
-    /// How long after `HealAll` a cluster may take: leases that elections prolonged run out, a leader is
-    /// chosen and promoted, every other member is rewound or cloned, some twice.
+    /// How long after `HealAll` it may take until one leader serves: a lease may have been prolonged once by an
+    /// election of the store, a crashed primary may first use up its time to come back, then a race, then a
+    /// promotion.
+    pub fn leader_bound(&self) -> Span {
+        let shape = &self.shape;
+        shape.ttl.times(2)
+            + shape.loop_wait.times(3)
+            + shape.retry_timeout.times(2)
+            + shape.primary_start_timeout.min(Span::secs(120))
+            + Span::secs(60)
+    }
+
+    /// How long the whole cluster may take: after that every other member is rewound or cloned, some twice.
     pub fn recovery_bound(&self) -> Span {
         let shape = &self.shape;
         let election = shape.ttl.times(2) + shape.loop_wait + shape.retry_timeout;
@@ -23,40 +34,38 @@ impl World {
 
     /// From now on all is well, as far as it can be.
     pub(crate) fn expect_recovery(&mut self) {
-        let at = self.now() + self.recovery_bound() + Span::millis(1);
-        self.agenda.enter(at, Due::JudgeRecovery);
+        for bound in [self.leader_bound(), self.recovery_bound()] {
+            let at = self.now() + bound + Span::millis(1);
+            self.agenda.enter(at, Due::JudgeRecovery);
+        }
     }
 
     /// The time is over, unless something was broken or asked for in the meantime.
     pub(crate) fn recovery_is_due(&mut self) {
-        if self
-            .oracle
-            .calm
-            .has_settled(self.now(), self.recovery_bound())
-        {
+        let fair_for = |bound| self.oracle.calm.has_settled(self.now(), bound);
+        if fair_for(self.recovery_bound()) {
             self.check_recovered();
+        } else if fair_for(self.leader_bound()) {
+            self.check_leader_serves();
         }
+    }
+
+    /// All is healed, one leader serves, all that can follow do.
+    pub fn is_well(&self) -> bool {
+        let healed = self.oracle.calm.is_fair() && !self.is_paused();
+        healed && self.one_leader_serves().is_ok() && self.all_follow().is_ok()
     }
 
     /// Judges what must have come about by now.
     pub fn check_recovered(&mut self) {
         let now = self.now();
-        let set_aside = !self
-            .oracle
-            .assumptions
-            .hold(&[Assumption::Store, Assumption::FaultCount]);
-        if set_aside
-            || self.is_paused()
-            || self.shape.commit_mode != crate::shape::CommitMode::Async
-        {
+        if !self.owes_recovery() {
             self.oracle.set_aside(Invariant::OneLeaderServes);
             self.oracle.set_aside(Invariant::AllFollow);
             return;
         }
-        let leads = self.one_leader_serves();
-        self.oracle
-            .judge(Invariant::OneLeaderServes, now, leads.clone());
-        if leads.is_ok() {
+        self.check_leader_serves();
+        if self.one_leader_serves().is_ok() {
             let follow = self.all_follow();
             self.oracle.judge(Invariant::AllFollow, now, follow);
         }
@@ -65,6 +74,23 @@ impl World {
             Some(id) => Err(format!("request {id} never ended")),
         };
         self.oracle.judge(Invariant::RequestsEnd, now, ended);
+    }
+
+    fn check_leader_serves(&mut self) {
+        let now = self.now();
+        if !self.owes_recovery() {
+            return self.oracle.set_aside(Invariant::OneLeaderServes);
+        }
+        let leads = self.one_leader_serves();
+        self.oracle.judge(Invariant::OneLeaderServes, now, leads);
+    }
+
+    /// Is a leader, and that others follow it, to be demanded at all? A store that lost keys is no excuse; lost data is.
+    fn owes_recovery(&self) -> bool {
+        let sound = [Assumption::DurableDisks, Assumption::FaultCount];
+        self.oracle.assumptions.hold(&sound)
+            && !self.is_paused()
+            && self.shape.commit_mode == crate::shape::CommitMode::Async
     }
 
     fn one_leader_serves(&self) -> Result<(), String> {

@@ -16,7 +16,7 @@ impl World {
         let Some(agent) = self.hosts[seat.index()].agent.as_ref() else {
             return;
         };
-        if !agent.agent.view().paused {
+        if !agent.agent.paused() {
             return self.oracle.fine(Invariant::PauseTouchesNothing);
         }
         let asked = self

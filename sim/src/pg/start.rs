@@ -108,7 +108,8 @@ impl World {
         let Some(server) = pg.server.as_mut() else {
             return;
         };
-        if server.stopping.is_some() || server.postmaster != Postmaster::Running {
+        let starting = server.phase == Phase::Starting && server.stopping.is_none();
+        if !starting || server.postmaster != Postmaster::Running {
             return;
         }
         server.replayed = pg.dir.wal.lsn;
@@ -163,6 +164,15 @@ impl World {
         server.backends.sessions = POOLED_SESSIONS;
         let op = server_waits_for(pg.server.as_mut());
         self.finish_op(seat, op, Ended::Done);
+    }
+
+    /// A start that hung goes on. Nobody kills one that takes long, neither `pg_ctl` nor an agent: recovery may
+    /// rightly take hours, and would have to begin anew.
+    pub(crate) fn unhang_start(&mut self, seat: Seat) {
+        let starts = |s: &Server| s.phase == Phase::Starting;
+        if self.pgs[seat.index()].server.as_ref().is_some_and(starts) {
+            self.pg_due(seat, Span::secs(1), PgDue::Recovered);
+        }
     }
 
     pub(crate) fn start_fails(&mut self, seat: Seat) {

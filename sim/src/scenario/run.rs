@@ -60,15 +60,29 @@ impl Verdict {
     }
 }
 
+/// How far a run goes after the last line of its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// To the plan's end.
+    Full,
+    /// Until the cluster has been well for a while: what comes then is more of the same.
+    WhenWell,
+}
+
+/// How long all must be well, without a break, before a run ends early.
+const WELL_FOR: Span = Span::secs(10);
+
 /// Runs `plan` to its end, or to the first broken invariant.
 pub fn run(plan: &Plan) -> Outcome {
-    run_in(World::new(plan.cluster.clone(), plan.seed), plan)
+    let world = World::new(plan.cluster.clone(), plan.seed);
+    run_in(world, plan, Ending::Full)
 }
 
 /// The same in a world that was made ready otherwise: one with a deliberate bug, one that keeps less.
-pub fn run_in(world: World, plan: &Plan) -> Outcome {
+pub fn run_in(world: World, plan: &Plan, ending: Ending) -> Outcome {
     let mut teller = Teller {
         world,
+        ending,
         claims: Claims::default(),
         triggers: Vec::new(),
         due: Vec::new(),
@@ -89,6 +103,7 @@ struct Trigger {
 /// The one who tells the story: a world, and what is still waited for.
 struct Teller {
     world: World,
+    ending: Ending,
     claims: Claims,
     triggers: Vec<Trigger>,
     /// Acts whose trigger has fired, with their time.
@@ -120,7 +135,11 @@ impl Teller {
                 }
             }
         }
-        self.go_on_until(Moment::START + plan.end);
+        let end = Moment::START + plan.end;
+        match self.ending {
+            Ending::Full => self.go_on_until(end),
+            Ending::WhenWell => self.go_on_until_well(end),
+        }
         self.world.check_replays();
         if self.world.broken().is_none() {
             let truth = self.world.truth();
@@ -148,6 +167,24 @@ impl Teller {
                 }
                 _nothing_before if stop > self.world.now() => self.world.run_until(stop),
                 _nothing_more => return,
+            }
+        }
+    }
+
+    /// Looks once a second whether all is well; judges then what is judged at the end of the bound otherwise.
+    fn go_on_until_well(&mut self, end: Moment) {
+        let mut well_since = None;
+        while self.world.now() < end && self.world.broken().is_none() {
+            let next = Ord::min(self.world.now() + Span::secs(1), end);
+            self.go_on_until(next);
+            let waiting = !self.triggers.is_empty() || !self.due.is_empty();
+            well_since = match well_since {
+                _ if waiting || !self.claims.is_settled() || !self.world.is_well() => None,
+                None => Some(next),
+                Some(since) => Some(since),
+            };
+            if well_since.is_some_and(|since| next.since(since) >= WELL_FOR) {
+                return self.world.check_recovered();
             }
         }
     }

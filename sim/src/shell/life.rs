@@ -246,6 +246,10 @@ impl World {
                     break;
                 };
                 self.handle(seat, input);
+                // One that answers itself for ever would hold this very step for ever.
+                if self.oracle.broken.is_some() {
+                    return;
+                }
             }
         }
     }

@@ -1,12 +1,11 @@
 //! Draws a plan from a seed: a cluster, a subset of faults with weights of its own, a phase of chaos,
-//! a heal, and what must then come true. Knows nothing of how plans are carried out.
+//! and a heal. What must come true then, the invariants know. Knows nothing of how plans are carried out.
 
 mod cluster;
 mod faults;
 
-use crate::act::{Act, OperatorAct, Who};
+use crate::act::{Act, OperatorAct};
 use crate::plan::{Plan, Step};
-use crate::scenario::claims::{Demand, Fact};
 use crate::shape::ClusterShape;
 use crate::streams::Stream;
 use faults::{FAULTS, Fault, Kind};
@@ -14,6 +13,9 @@ use tanist_core::time::Span;
 
 /// Nothing goes wrong before the cluster has had this long to form, in most runs.
 const FORMING: Span = Span::secs(60);
+
+/// How long after the heal a paused cluster is resumed.
+const RESUMED: Span = Span::secs(20);
 
 /// How long the whole cluster may take to be well again after the heal.
 const RECOVERY: Span = Span::secs(480);
@@ -31,13 +33,16 @@ pub fn plan(seed: u64, chaos: Span) -> Plan {
     let mut acts = mix.acts(&mut draw, &cluster, start, start + chaos);
     let healed = start + chaos;
     acts.push((healed, Act::HealAll));
-    acts.push((healed, Act::Operator(OperatorAct::Resume)));
+    // Somebody must be up to be asked, and the store must be there to be told.
+    let pause = Act::Operator(OperatorAct::Pause);
+    if acts.iter().any(|(_, act)| *act == pause) {
+        acts.push((healed + RESUMED, Act::Operator(OperatorAct::Resume)));
+    }
     acts.sort_by_key(|(at, _)| *at);
-    let mut steps: Vec<Step> = acts
+    let steps: Vec<Step> = acts
         .into_iter()
         .map(|(at, act)| Step::At { at, act: Some(act) })
         .collect();
-    steps.extend(liveness(&cluster, &mix).into_iter().map(Step::Expect));
     Plan {
         question: format!("Does the cluster keep its promises under the faults of seed {seed:x}?"),
         notes: vec![format!("faults: {}", mix.names())],
@@ -46,31 +51,6 @@ pub fn plan(seed: u64, chaos: Span) -> Plan {
         steps,
         end: healed + RECOVERY,
     }
-}
-
-/// What must be true again once everything that can be undone is undone.
-fn liveness(cluster: &ClusterShape, mix: &Mix) -> Vec<Demand> {
-    if mix.has(Kind::LosesTheOnlyCopy) {
-        return Vec::new();
-    }
-    // The bound of L01: a lease may have been prolonged once by an election of the store, then a race,
-    // then a promotion; a crashed primary may first use up its budget to come back.
-    let leader_within = cluster.ttl.times(2)
-        + cluster.loop_wait.times(3)
-        + cluster.retry_timeout.times(2)
-        + cluster.primary_start_timeout.min(Span::secs(120))
-        + Span::secs(60);
-    let mut demands = vec![Demand::Within(
-        leader_within.min(RECOVERY),
-        Fact::AcceptsWrites(Who::Leader),
-    )];
-    let policy = cluster.rewind;
-    let every_member_can_be_repaired = policy.remove_data_directory_on_diverged_timelines
-        && policy.remove_data_directory_on_rewind_failure;
-    if every_member_can_be_repaired {
-        demands.push(Demand::AtEnd(Fact::EveryoneFollows));
-    }
-    demands
 }
 
 /// The faults of one run, each with its weight, and how often one happens.
@@ -106,10 +86,6 @@ impl Mix {
             ])
             .unwrap_or(&Span::secs(40));
         Mix { faults, every }
-    }
-
-    fn has(&self, kind: Kind) -> bool {
-        self.faults.iter().any(|(fault, _)| fault.kind == kind)
     }
 
     fn names(&self) -> String {
