@@ -188,6 +188,7 @@ impl Agent {
         self.check_key_against_store(now);
         self.resolve_doubt_if_read(now);
         self.finish_founding();
+        self.note_founding_lost();
         self.note_crash(now);
         self.note_session_replaced(now);
         self.session_duties(now, out);
@@ -237,7 +238,7 @@ impl Agent {
         let initialized = |c: &crate::cluster::Cluster| {
             matches!(c.initialize, crate::cluster::Initialize::Done(_))
         };
-        self.seen_initialized |= self.store.cluster.as_ref().is_some_and(initialized);
+        self.seen_initialized |= self.store.cluster.as_deref().is_some_and(initialized);
     }
 
     fn fold_verdict(
@@ -447,10 +448,12 @@ impl Agent {
 
     fn note_crash(&mut self, now: Now) {
         let up = matches!(self.local.server(), Server::Primary);
+        let phase = self.handover.as_ref().map(|h| &h.phase);
+        // Until its start fails: from then on it is down for another reason.
         let stopped_by_me = matches!(
-            self.handover.as_ref().map(|h| &h.phase),
-            Some(Phase::Stopping { .. })
-        );
+            phase,
+            Some(Phase::Stopping { .. } | Phase::Confirming { .. } | Phase::Resuming { .. })
+        ) && self.lane.failed("start") == 0;
         if up || !self.holds_key() || stopped_by_me {
             self.crashed_at = None;
         } else if self.local.server() == Server::Down && self.crashed_at.is_none() {

@@ -81,7 +81,7 @@ impl Agent {
             }
             Decision::Acquire { why } => {
                 let until = now.mono + self.store.config.timing.retry_timeout;
-                self.request_key(why.clone(), until, out);
+                self.request_key(now, why.clone(), until, out);
             }
             Decision::Release { why } => self.release_key(now, why, out),
             Decision::ClaimInitialize => self.claim_initialize(now, out),

@@ -7,7 +7,7 @@ use crate::name::{MemberName, Term};
 use crate::postgres::SystemId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The leader key: who holds it, bound to which session, since when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,10 +56,24 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn read(snapshot: &Snapshot) -> Cluster {
-        let mut reader = Reader {
+        Cluster::interpret(Reader {
             snapshot,
+            known: None,
             unreadable: BTreeMap::new(),
-        };
+        })
+    }
+
+    /// The same reading after only the keys of `changed` have changed: members are not read anew for nothing.
+    pub fn updated(&self, snapshot: &Snapshot, changed: &BTreeSet<String>) -> Cluster {
+        Cluster::interpret(Reader {
+            snapshot,
+            known: Some((self, changed)),
+            unreadable: BTreeMap::new(),
+        })
+    }
+
+    fn interpret(mut reader: Reader<'_>) -> Cluster {
+        let snapshot = reader.snapshot;
         let version = |key: &str| snapshot.keys.get(key).map_or(Revision(0), |kv| kv.modified);
         Cluster {
             revision: snapshot.revision,
@@ -97,6 +111,8 @@ impl Cluster {
 
 struct Reader<'a> {
     snapshot: &'a Snapshot,
+    /// An earlier reading, and which keys have changed since.
+    known: Option<(&'a Cluster, &'a BTreeSet<String>)>,
     unreadable: BTreeMap<String, String>,
 }
 
@@ -181,6 +197,16 @@ impl Reader<'_> {
         self.parsed(keys::SYNC, SyncKey::parse).unwrap_or_default()
     }
 
+    fn as_known(&self, key: &str, name: &MemberName) -> Option<MemberData> {
+        let (known, changed) = self.known?;
+        let readable = !known.unreadable.contains_key(key);
+        let data = known
+            .members
+            .get(name)
+            .filter(|_| readable && !changed.contains(key));
+        data.cloned()
+    }
+
     fn members(&mut self) -> BTreeMap<MemberName, MemberData> {
         let mut members = BTreeMap::new();
         for (key, kv) in &self.snapshot.keys {
@@ -190,11 +216,15 @@ impl Reader<'_> {
             if name.is_empty() || name.contains('/') {
                 continue;
             }
-            let data = MemberData::parse(&kv.value).unwrap_or_else(|| {
-                self.unreadable.insert(key.clone(), shortened(&kv.value));
-                MemberData::default()
-            });
-            members.insert(MemberName::from(name), data);
+            let name = MemberName::from(name);
+            let data = match self.as_known(key, &name) {
+                Some(data) => data,
+                None => MemberData::parse(&kv.value).unwrap_or_else(|| {
+                    self.unreadable.insert(key.clone(), shortened(&kv.value));
+                    MemberData::default()
+                }),
+            };
+            members.insert(name, data);
         }
         members
     }

@@ -109,7 +109,7 @@ impl Config {
             stored: stored.clone(),
             timing,
             maximum_lag_on_failover: c.number(stored, "maximum_lag_on_failover", 1_048_576),
-            check_timeline: c.boolean(stored, "check_timeline", false),
+            check_timeline: c.boolean(stored, "check_timeline", true),
             primary_start_timeout: start,
             primary_stop_timeout: (stop > Span::ZERO).then_some(stop),
             member_slots_ttl: c.span(stored, "member_slots_ttl", Span::secs(1_800)),

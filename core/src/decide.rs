@@ -239,7 +239,10 @@ impl Agent {
                 }
             }
             Operation::Start { .. } if self.stopping => cancel(CancelReason::Stopping),
-            Operation::Start { .. } if self.rejoin.reinit => cancel(CancelReason::ReinitForced),
+            // Without a leader there is nothing to clone from: the server runs until there is one.
+            Operation::Start { .. } if self.rejoin.reinit && self.somebody_else_leads() => {
+                cancel(CancelReason::ReinitForced)
+            }
             Operation::Start { .. }
             | Operation::Initdb
             | Operation::PostBootstrap
@@ -248,6 +251,12 @@ impl Agent {
             | Operation::CrashRecovery
             | Operation::DiscardData { .. } => wait,
         }
+    }
+
+    fn somebody_else_leads(&self) -> bool {
+        self.store
+            .leader()
+            .is_some_and(|key| key.owner != self.settings.name)
     }
 
     /// The agent was asked to end: PostgreSQL down, key released, out. In pause everything is left as it is.
@@ -428,7 +437,9 @@ impl Agent {
         if self.orderly_stop_at().is_some_and(|at| now.mono >= at) {
             return Decision::Wait(Waiting::PromoteOutOfTime);
         }
-        let why = if control.state.is_clean() {
+        let why = if self.hands_over_no_more() {
+            StartReason::HandoverAbandoned
+        } else if control.state.is_clean() {
             StartReason::KeyStillHeld
         } else {
             StartReason::CrashedPrimary

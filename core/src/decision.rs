@@ -258,6 +258,8 @@ pub enum StartReason {
     NobodyLeads,
     /// The key is held, the directory is a standby's: promotion follows.
     BeforePromote,
+    /// A diverged standby that crashed: it must have been stopped cleanly before it can be rewound.
+    CleanStopFirst,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -584,6 +586,9 @@ impl fmt::Display for StartReason {
             StartReason::Following { leader } => write!(f, "following {leader}"),
             StartReason::NobodyLeads => f.write_str("nobody leads, read-only"),
             StartReason::BeforePromote => f.write_str("the leader key is held, promotion follows"),
+            StartReason::CleanStopFirst => {
+                f.write_str("it crashed, and only what was stopped cleanly can be rewound")
+            }
         }
     }
 }

@@ -160,6 +160,23 @@ fn judge_one(
     Ok(())
 }
 
+/// Somebody on a newer timeline holds commits, or a number, that mine would clash with.
+fn nobody_has_moved_on(
+    mine: TimelineId,
+    answers: &BTreeMap<MemberName, PeerAnswer>,
+) -> Result<(), ElectionLoss> {
+    for (member, answer) in answers {
+        let PeerAnswer::Status(status) = answer else {
+            continue;
+        };
+        if let Some(theirs) = status.timeline.filter(|theirs| *theirs > mine) {
+            let member = member.clone();
+            return Err(ElectionLoss::NewerTimeline { member, theirs });
+        }
+    }
+    Ok(())
+}
+
 impl Agent {
     /// The cluster has no leader key and my PostgreSQL runs: should I try to take it?
     pub fn decide_election(&self, now: Now, cluster: &Cluster) -> Decision {
@@ -269,7 +286,12 @@ impl Agent {
                 mine,
             });
         }
-        let behind = timeline < history.timeline();
+        // Its own timeline would get a number that has been given away already, and two histories with one number can
+        // be told apart by nobody, least of all an archive. An operator may want it all the same.
+        let named = cluster.failover.as_ref().is_some_and(|request| {
+            request.member.as_ref() == Some(&self.settings.name) && request.leader.is_none()
+        });
+        let behind = timeline < history.timeline() && !named;
         if behind && (self.store.config.check_timeline || !status.in_recovery) {
             return Err(ElectionLoss::BehindClusterTimeline {
                 mine: Some(timeline),
@@ -301,6 +323,10 @@ impl Agent {
         if let Some(request) = cluster.failover.as_ref().filter(|r| is_due(r, now)) {
             if request.member.as_ref() == Some(me) {
                 self.nobody_is_primary(ballot)?;
+                // What a switchover was prepared with may be history by now; an operator who forces one knows.
+                if request.leader.is_some() {
+                    nobody_has_moved_on(standing.timeline, &ballot.answers)?;
+                }
                 return Ok(AcquireReason::Named);
             }
             let patient = self

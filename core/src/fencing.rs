@@ -43,6 +43,17 @@ impl Fencing {
             retry_at: None,
         }
     }
+
+    /// The latest deadline that the fencer holds, or will once it has obeyed.
+    pub fn holds_until(&self) -> Option<Mono> {
+        let asked = match self.asked {
+            Some((_, FencerRequest::Arm { until, .. } | FencerRequest::Extend { until, .. })) => {
+                Some(until)
+            }
+            Some((_, FencerRequest::Disarm { .. })) | None => None,
+        };
+        self.armed.map(|armed| armed.until).max(asked)
+    }
 }
 
 impl Agent {

@@ -43,6 +43,11 @@ impl Agent {
             self.settings.bootstrap.is_some() && !Tags::read(&self.settings.tags).nofailover;
         match &cluster.initialize {
             Initialize::Absent if !may_found => Decision::Wait(Waiting::NobodyBootstraps),
+            // The store lost its keys, not the cluster its data: those who have a copy take the key again. An empty
+            // member that founds another cluster under the same name would shut all of them out.
+            Initialize::Absent if self.seen_initialized => {
+                Decision::Wait(Waiting::NobodyBootstraps)
+            }
             Initialize::Absent if self.claim.op.is_some() || self.tenure.session.is_none() => {
                 Decision::Wait(Waiting::SomebodyBootstraps)
             }
@@ -160,8 +165,13 @@ impl Agent {
         if self.founding.as_ref().is_some_and(|f| f.asked.is_some()) {
             return;
         }
-        let version = self.store.value(keys::INITIALIZE).map(|kv| kv.modified);
-        let Some(version) = version else {
+        // Only my own claim: another member may have founded the cluster, or be founding it, meanwhile.
+        let session = self.tenure.session.map(|s| s.lease);
+        let claim = self
+            .store
+            .value(keys::INITIALIZE)
+            .filter(|kv| kv.value.is_empty() && Some(kv.lease) == session);
+        let Some(version) = claim.map(|kv| kv.modified) else {
             self.founding = None;
             self.claim.not_before = now.mono + RETRY_PAUSE;
             return;
@@ -273,6 +283,20 @@ impl Agent {
     pub fn founding_failed(&mut self, why: &str) {
         if let Some(founding) = &mut self.founding {
             founding.failed = founding.failed.take().or_else(|| Some(why.to_string()));
+        }
+    }
+
+    /// A founder that stood still for longer than its claim may find that the cluster is another's by now.
+    pub fn note_founding_lost(&mut self) {
+        let (Some(_), Some(cluster)) = (&self.founding, &self.store.cluster) else {
+            return;
+        };
+        let lost = match &cluster.initialize {
+            Initialize::Done(id) => self.local.system_id().is_some_and(|mine| mine != id),
+            Initialize::Absent | Initialize::InProgress { .. } | Initialize::Unreadable(_) => false,
+        };
+        if lost {
+            self.founding_failed("another member has founded the cluster");
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::agent::{Agent, Output};
 use crate::cluster::Cluster;
-use crate::decision::{Decision, ReleaseReason, StartReason, StopReason, Waiting};
+use crate::decision::{Decision, ReleaseReason, StopReason, Waiting};
 use crate::effect::EffectBody;
 use crate::election::Ballot;
 use crate::local::Server;
@@ -12,7 +12,7 @@ use crate::lsn::Lsn;
 use crate::member::MemberData;
 use crate::name::{MemberName, OpId};
 use crate::peer::{PeerAnswer, PeerRequest};
-use crate::postgres::{StartAs, StopMode, StopPlan};
+use crate::postgres::{StopMode, StopPlan};
 use crate::time::{Mono, Now, Span};
 use serde::{Deserialize, Serialize};
 
@@ -131,10 +131,7 @@ impl Agent {
                     }
                 }
             }
-            (Phase::Resuming { .. }, Server::Down) => Decision::Start {
-                role: StartAs::Primary,
-                why: StartReason::HandoverAbandoned,
-            },
+            // Resuming is starting as any leader does that finds its server down: with all that this needs.
             (
                 Phase::Stopping { .. }
                 | Phase::Resuming { .. }
@@ -231,6 +228,11 @@ impl Agent {
                 confirmed: false,
             };
         }
+    }
+
+    pub fn hands_over_no_more(&self) -> bool {
+        let phase = self.handover.as_ref().map(|h| &h.phase);
+        matches!(phase, Some(Phase::Resuming { .. }))
     }
 
     fn resume_leading(&mut self, why: String) {

@@ -236,7 +236,8 @@ impl HistoryKey {
     }
 
     /// What the key should say for a primary with this history: rows with an equal end keep their time
-    /// and leader, the newest gets `at` and `new_leader`.
+    /// and leader, the newest gets `at` and `new_leader`. Two members may have promoted from the very same position,
+    /// each to its own timeline of that number: the one that leads now is the one that counts.
     pub fn rebuilt(
         &self,
         local: &TimelineHistory,
@@ -252,6 +253,8 @@ impl HistoryKey {
                 .iter()
                 .find(|r| r.timeline == fork.parent && r.end == fork.end);
             let newest = last == Some(fork.parent);
+            let others = |r: &&HistoryRow| r.new_leader.as_ref().is_some_and(|n| n != new_leader);
+            let stored = stored.filter(|r| !(newest && others(r)));
             rows.push(HistoryRow {
                 timeline: fork.parent,
                 end: fork.end,
@@ -342,5 +345,7 @@ mod tests {
         );
         assert_eq!(rebuilt.promoter_of(TimelineId(3)), Some(&"b".into()));
         assert_eq!(stored.rebuilt(&local, "now", &"b".into(), 1).rows.len(), 1);
+        let twin = rebuilt.rebuilt(&local, "later", &"c".into(), 0);
+        assert_eq!(twin.promoter_of(TimelineId(3)), Some(&"c".into()));
     }
 }

@@ -89,9 +89,14 @@ impl MemberData {
         if let Some(rest) = text.strip_prefix("postgres://") {
             return Some(MemberData::from_old_form(text, rest));
         }
+        if let Some(whole) = Some(text)
+            .filter(|text| text.trim_start().starts_with('{'))
+            .and_then(|text| serde_json::from_str(text).ok())
+        {
+            return Some(whole);
+        }
         let object: Map<String, Value> = serde_json::from_str(text).ok()?;
-        let whole = serde_json::from_value(Value::Object(object.clone()));
-        Some(whole.unwrap_or_else(|_| MemberData::field_by_field(object)))
+        Some(MemberData::field_by_field(object))
     }
 
     fn from_old_form(whole: &str, rest: &str) -> MemberData {

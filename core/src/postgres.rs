@@ -179,8 +179,9 @@ pub struct Observation {
     pub sql: Sql,
     /// History of the newest timeline that the directory knows.
     pub history: TimelineHistory,
-    /// The durable note of this member's own last promotion, kept beside (never in) the data directory.
-    pub promoted: Option<PromotionMark>,
+    /// The durable notes of this member's own promotions since it last followed somebody, oldest first, kept beside
+    /// (never in) the data directory. A second attempt does not undo what the first has opened.
+    pub promoted: Vec<PromotionMark>,
     /// `standby.signal` or `recovery.signal` is there: it would start in recovery.
     pub standby_signal: bool,
 }

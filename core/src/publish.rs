@@ -368,8 +368,10 @@ impl Agent {
             return;
         }
         // Rows differ only by a time stamp of mine that was never written: the newest is new only once.
-        let same_forks =
-            |a: &keys::HistoryRow, b: &keys::HistoryRow| (a.timeline, a.end) == (b.timeline, b.end);
+        let same_forks = |a: &keys::HistoryRow, b: &keys::HistoryRow| {
+            let promoter = a.new_leader.is_none() || a.new_leader == b.new_leader;
+            promoter && (a.timeline, a.end) == (b.timeline, b.end)
+        };
         let same = cluster.history.is_some()
             && stored.rows.len() == next.rows.len()
             && stored

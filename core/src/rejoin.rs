@@ -210,7 +210,7 @@ impl Agent {
                 &branch,
                 end,
                 &facts.history,
-                self.promoted_by_other(&branch),
+                self.promoted_by_other(&branch, &facts.history),
             );
             self.rejoin.checked = Some(Checked {
                 leader: leader.owner,
@@ -222,10 +222,15 @@ impl Agent {
         self.rejoin.facts = Some((now.mono, facts));
     }
 
-    /// I promoted to this very timeline, and the record says that somebody else did.
-    fn promoted_by_other(&self, branch: &TimelineHistory) -> bool {
-        let mark = self.local.observed.as_ref().and_then(|o| o.promoted);
-        let mine = mark.is_some_and(|m| m.timeline == branch.timeline);
+    /// I promoted to this very timeline, and somebody else did so, too: the leader is on a timeline of this number,
+    /// which it can only have opened itself, or the record names another member. Where both forked from the same
+    /// position, nothing else tells the two apart.
+    fn promoted_by_other(&self, branch: &TimelineHistory, leader: &TimelineHistory) -> bool {
+        let marks = self.local.observed.as_ref().map(|o| &o.promoted);
+        let mine = marks.is_some_and(|m| m.iter().any(|m| m.timeline == branch.timeline));
+        if mine && leader.timeline == branch.timeline {
+            return true;
+        }
         let recorded = self.store.cluster.as_ref().and_then(|c| c.history.as_ref());
         let other = recorded
             .and_then(|h| h.promoter_of(branch.timeline))
@@ -299,7 +304,14 @@ impl Agent {
         control: &ControlData,
         divergence: Divergence,
     ) -> Decision {
-        let rewind = self.use_pg_rewind() && is_rewindable(control);
+        // `pg_rewind` compares the timelines of the two control files, and does nothing when they are equal: two
+        // histories with one number it can never bring together.
+        let told_apart = self
+            .rejoin
+            .checked
+            .as_ref()
+            .is_none_or(|c| c.timeline != control.timeline);
+        let rewind = self.use_pg_rewind() && is_rewindable(control) && told_apart;
         if self.local.server() != Server::Down {
             return if rewind || self.remove_on_diverged() {
                 stop(StopReason::Rewind {
@@ -319,7 +331,25 @@ impl Agent {
         if self.is_unclean_primary(control) {
             return Decision::CrashRecovery;
         }
+        if !control.state.is_clean() {
+            return self.start_to_stop_cleanly(now);
+        }
         self.decide_rewind(now, cluster, leader, upstream, divergence)
+    }
+
+    /// `pg_rewind` takes only what was stopped cleanly, and single-user mode refuses a standby that crashed. Started
+    /// without an upstream it reaches its consistent state, and is stopped as any diverged server that runs.
+    fn start_to_stop_cleanly(&self, now: Now) -> Decision {
+        if let Some(pause) = self.lane.pausing("start", now.mono) {
+            return retry("start", &pause.last);
+        }
+        if self.fencer_would_end_it(now) {
+            return Decision::Wait(Waiting::FencerHoldsDeadline);
+        }
+        Decision::Start {
+            role: StartAs::Standby { upstream: None },
+            why: StartReason::CleanStopFirst,
+        }
     }
 
     fn decide_rewind(

@@ -19,6 +19,7 @@ use crate::view::RequestView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Requests remembered with their answers, for who asks later.
 const REMEMBERED: usize = 50;
@@ -171,7 +172,7 @@ impl Agent {
         }
     }
 
-    fn known_cluster(&self) -> Result<Cluster, (Refusal, String)> {
+    fn known_cluster(&self) -> Result<Arc<Cluster>, (Refusal, String)> {
         self.store
             .cluster
             .clone()
@@ -501,6 +502,9 @@ impl Agent {
 
     /// Looks whether open requests have come to their end.
     pub fn request_duties(&mut self, now: Now, out: &mut Output) {
+        if self.requests.open.is_empty() {
+            return;
+        }
         let Some(cluster) = self.store.cluster.clone() else {
             return;
         };

@@ -22,7 +22,7 @@ impl Agent {
             config: self.store.config.clone(),
             observed: self.local.observed.clone(),
             observed_at: self.local.observed_at,
-            cluster: self.store.cluster.clone(),
+            cluster: self.store.cluster.as_deref().cloned(),
             store_seen: self.store.seen,
             operation: self.lane.current.as_ref().map(|l| Running {
                 verb: l.operation.verb().into(),

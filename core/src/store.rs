@@ -9,7 +9,9 @@ use crate::name::{MemberName, OpId};
 use crate::note::Note;
 use crate::time::{Mono, Now};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Why the leader key is absent, as far as the keys tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +27,8 @@ pub enum Vacancy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Store {
     snapshot: Snapshot,
-    pub cluster: Option<Cluster>,
+    #[serde(with = "shared")]
+    pub cluster: Option<Arc<Cluster>>,
     /// The last good configuration; stays in force when the key vanishes or is garbled.
     pub config: Config,
     /// The store's last verdict or message.
@@ -53,7 +56,8 @@ impl Store {
             return;
         }
         self.seen = Some(now);
-        self.replace(now, snapshot, fast, notes);
+        let cluster = Cluster::read(&snapshot);
+        self.replace(now, snapshot, cluster, fast, notes);
     }
 
     /// A reading through the quorum: the newest there is, even if its revision is lower (wiped or restored store).
@@ -74,7 +78,8 @@ impl Store {
         if self.confirmed.is_none_or(|at| at < sent_at) {
             self.confirmed = Some(sent_at);
         }
-        self.replace(now, snapshot, fast, notes);
+        let cluster = Cluster::read(&snapshot);
+        self.replace(now, snapshot, cluster, fast, notes);
     }
 
     pub fn changed(
@@ -91,20 +96,33 @@ impl Store {
         }
         let mut snapshot = self.snapshot.clone();
         snapshot.revision = revision;
+        let changed: BTreeSet<String> = changes.keys().cloned().collect();
         for (key, change) in changes {
             match change {
                 Some(kv) => snapshot.keys.insert(key, kv),
                 None => snapshot.keys.remove(&key),
             };
         }
-        self.replace(now, snapshot, fast, notes);
+        let cluster = match &self.cluster {
+            Some(known) => known.updated(&snapshot, &changed),
+            None => Cluster::read(&snapshot),
+        };
+        self.replace(now, snapshot, cluster, fast, notes);
     }
 
-    fn replace(&mut self, now: Now, snapshot: Snapshot, fast: bool, notes: &mut Vec<Note>) {
-        let cluster = Cluster::read(&snapshot);
+    fn replace(
+        &mut self,
+        now: Now,
+        snapshot: Snapshot,
+        cluster: Cluster,
+        fast: bool,
+        notes: &mut Vec<Note>,
+    ) {
         self.follow_leader(now, &snapshot, &cluster, notes);
         self.tell_unreadable(&cluster, notes);
-        if let Some(stored) = &cluster.config {
+        // With fast timing asked for, what is in force also depends on who the members are.
+        let news = |stored: &Map<String, Value>| fast || self.config.stored != *stored;
+        if let Some(stored) = cluster.config.as_ref().filter(|stored| news(stored)) {
             self.config = Config::read(stored, fast && all_tanist(&cluster));
             if self.config.complaints != self.told_complaints {
                 self.told_complaints = self.config.complaints.clone();
@@ -117,7 +135,7 @@ impl Store {
         }
         self.snapshot = snapshot;
         self.changed_at = now.mono;
-        self.cluster = Some(cluster);
+        self.cluster = Some(Arc::new(cluster));
     }
 
     fn follow_leader(
@@ -200,6 +218,26 @@ impl Store {
 /// Fast timing is unsafe for a Patroni peer, whose own clocks and retries assume its floors.
 fn all_tanist(cluster: &Cluster) -> bool {
     cluster.members.values().all(|m| m.is_tanist())
+}
+
+/// A reading is replaced as a whole, never changed: who needs it for longer shares it.
+mod shared {
+    use super::{Arc, Cluster};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(
+        value: &Option<Arc<Cluster>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_deref().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Arc<Cluster>>, D::Error> {
+        let value: Option<Cluster> = Option::deserialize(from)?;
+        Ok(value.map(Arc::new))
+    }
 }
 
 /// Does this input change what is known of the keys, rather than end a request?

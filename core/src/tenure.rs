@@ -51,6 +51,8 @@ pub struct Tenure {
     pub released_at: Option<Mono>,
     /// The tenure that was given up without the store's verdict: the key may still name me.
     pub owes_release: Option<Term>,
+    /// The ttl that was last asked for.
+    pub asked_ttl: Span,
     /// When an acquisition last ended without a verdict.
     pub doubt_since: Mono,
     /// An acquisition of mine without a verdict may still be applied.
@@ -70,6 +72,7 @@ impl Tenure {
             last_failure: None,
             released_at: None,
             owes_release: None,
+            asked_ttl: Span::ZERO,
             doubt_since: now.mono,
             may_land_late: false,
         }
@@ -149,10 +152,8 @@ impl Agent {
         if self.tenure.resumption == Resumption::Untried {
             if let Some(lease) = self.earlier_lease() {
                 self.tenure.resumption = Resumption::Trying;
-                let request = DcsRequest::ResumeSession {
-                    lease,
-                    ttl: self.ttl(),
-                };
+                let ttl = self.ttl(now);
+                let request = DcsRequest::ResumeSession { lease, ttl };
                 let until = now.mono + self.store.config.timing.retry_timeout;
                 return self.call_session(request, until, SessionCall::Resume, out);
             }
@@ -168,7 +169,8 @@ impl Agent {
                 self.ask_release(now, None, out);
             }
             Key::NotHeld if now.mono >= self.tenure.due => {
-                let request = DcsRequest::KeepSession { ttl: self.ttl() };
+                let ttl = self.ttl(now);
+                let request = DcsRequest::KeepSession { ttl };
                 let until = now.mono + self.store.config.timing.retry_timeout;
                 self.call_session(request, until, SessionCall::Keep, out);
             }
@@ -198,7 +200,7 @@ impl Agent {
         let status = self.status_to_publish();
         let request = DcsRequest::Renew {
             owner: self.settings.name.clone(),
-            ttl: self.ttl(),
+            ttl: self.ttl(now),
             status: status.clone(),
         };
         // No request may go on after the authority ended; past it there is nothing left to protect.
@@ -220,18 +222,18 @@ impl Agent {
         if now.mono >= until {
             return self.lose_key(None);
         }
-        self.request_key(AcquireReason::KeyGone, until, out);
+        self.request_key(now, AcquireReason::KeyGone, until, out);
     }
 
     /// Asks for the leader key, guarded by the versions that the decision saw.
-    pub fn request_key(&mut self, why: AcquireReason, until: Mono, out: &mut Output) {
+    pub fn request_key(&mut self, now: Now, why: AcquireReason, until: Mono, out: &mut Output) {
         if self.tenure.call.is_some() {
             return;
         }
         let guard = self.guard();
         let request = DcsRequest::Acquire {
             owner: self.settings.name.clone(),
-            ttl: self.ttl(),
+            ttl: self.ttl(now),
             guard,
         };
         let again = why == AcquireReason::KeyGone;
@@ -543,8 +545,21 @@ impl Agent {
         }
     }
 
-    fn ttl(&self) -> Span {
-        self.store.config.timing.ttl
+    /// The ttl to ask the store for. A shorter one than before has to wait while the fencer holds a deadline that the
+    /// old one gave: the fencer never goes back, and the new lease would be over before it ends PostgreSQL.
+    fn ttl(&mut self, now: Now) -> Span {
+        let wanted = self.store.config.timing.ttl;
+        let fresh = Session {
+            lease: LeaseId::NONE,
+            ttl: wanted,
+            renewed_at: now.mono,
+        };
+        let covered = authority_until(fresh, wanted, &self.settings.safety);
+        let held = self.fencing.holds_until().is_some_and(|at| at > covered);
+        if !(held && wanted < self.tenure.asked_ttl) {
+            self.tenure.asked_ttl = wanted;
+        }
+        self.tenure.asked_ttl
     }
 
     /// Resolves a doubtful acquisition by what the quorum shows.

@@ -77,7 +77,7 @@ fn view(status: SqlStatus) -> View {
         },
         sql: Sql::Answered(status),
         history: TimelineHistory::bare(TimelineId(1)),
-        promoted: None,
+        promoted: Vec::new(),
         standby_signal: false,
     };
     View {

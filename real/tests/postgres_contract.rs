@@ -140,10 +140,10 @@ fn a_promotion_is_marked_before_it_happens_and_ends_out_of_recovery() {
             let mut b = room.standby("b", &mut a).await;
             let why = a.refused(promote(2)).await;
             assert!(why.contains("not in recovery"), "{why}");
-            assert_eq!(a.probe().await.promoted, None);
+            assert_eq!(a.probe().await.promoted, vec![]);
             b.done(promote(2)).await;
             let seen = b.seen.clone().unwrap();
-            assert_eq!(seen.promoted, Some(promotion(2)));
+            assert_eq!(seen.promoted, vec![promotion(2)]);
             let Sql::Answered(status) = seen.sql else {
                 panic!("{:?}", seen.sql)
             };
@@ -201,7 +201,7 @@ fn a_promotion_cancelled_before_its_signal_leaves_no_mark() {
             );
             process::signal(postmaster, Signal::CONT).unwrap();
             let after = b.probe().await;
-            assert_eq!(after.promoted, None);
+            assert_eq!(after.promoted, vec![]);
             assert!(b.status().await.in_recovery);
         },
     );

@@ -102,7 +102,7 @@ fn primary() -> View {
             },
             sql: Sql::Answered(sql()),
             history: TimelineHistory::bare(TimelineId(1)),
-            promoted: None,
+            promoted: Vec::new(),
             standby_signal: false,
         }),
         observed_at: Some(now.mono),

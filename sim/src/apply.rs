@@ -243,6 +243,7 @@ impl World {
         }
         self.rewire_streams();
         self.schedule_wake(seat);
+        self.replace_fencer(seat);
     }
 
     fn suspend_streams(&mut self, seat: Seat, now: crate::moment::Moment) {

@@ -108,6 +108,8 @@ pub struct Lane {
     pub op: OpId,
     pub operation: Operation,
     pub term: Option<Term>,
+    /// The start of the source's server that a copy is taken from: one connection from beginning to end.
+    pub source_run: Option<u32>,
 }
 
 pub struct FencerProcess {

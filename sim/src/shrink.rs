@@ -201,7 +201,9 @@ impl Shrinker<'_> {
                 continue;
             };
             let ragged = Span::micros(time.as_micros() % 1_000_000);
-            if ragged > Span::ZERO {
+            let before = times(&self.best.steps[..at]).last().unwrap_or(Span::ZERO);
+            // Times only go forward.
+            if ragged > Span::ZERO && before + ragged <= *time {
                 let plan = moved(&self.best, at, ragged);
                 self.takes(plan);
             }

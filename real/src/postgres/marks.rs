@@ -33,6 +33,8 @@ impl Unfinished {
 }
 
 const PROMOTED: &str = "promoted";
+/// More attempts than this between two times of following are one broken member.
+const PROMOTIONS_KEPT: usize = 64;
 
 impl Marks {
     pub fn new(dir: impl Into<PathBuf>) -> Marks {
@@ -55,23 +57,30 @@ impl Marks {
             .map_err(|e| Trouble::file("look at", &path, &e))
     }
 
-    pub fn set_promoted(&self, mark: PromotionMark) -> Outcome {
-        let text = serde_json::to_vec(&mark)
-            .map_err(|e| Trouble::failed(format!("cannot encode the promotion mark: {e}")))?;
+    pub fn add_promotion(&self, mark: PromotionMark) -> Outcome {
+        let mut marks = self.promotions()?;
+        marks.push(mark);
+        let surplus = marks.len().saturating_sub(PROMOTIONS_KEPT);
+        let text = serde_json::to_vec(&marks[surplus..])
+            .map_err(|e| Trouble::failed(format!("cannot encode the promotion marks: {e}")))?;
         self.write(PROMOTED, &text)
     }
 
-    /// `Ok(None)`: there is none.
-    pub fn promoted(&self) -> Outcome<Option<PromotionMark>> {
+    /// The directory follows somebody again: whatever timeline its WAL is on is shared with the leader.
+    pub fn forget_promotions(&self) -> Outcome {
+        self.remove(PROMOTED)
+    }
+
+    pub fn promotions(&self) -> Outcome<Vec<PromotionMark>> {
         let path = self.dir.join(PROMOTED);
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|e| {
+            Ok(text) => serde_json::from_slice(&text).map_err(|e| {
                 let path = path.display();
                 Trouble::failed(format!(
-                    "{path} is not a promotion mark ({e}); remove it if this member never led"
+                    "{path} is no list of promotions ({e}); remove it if this member never led"
                 ))
             }),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(e) => Err(Trouble::file("read", &path, &e)),
         }
     }
@@ -143,17 +152,18 @@ mod tests {
     }
 
     #[test]
-    fn a_promotion_mark_reads_back_as_written_and_the_last_one_stands() {
+    fn promotions_read_back_as_written_until_the_member_follows_somebody() {
         let marks = marks("promoted");
-        assert_eq!(marks.promoted(), Ok(None));
-        for n in [2, 3] {
-            let mark = PromotionMark {
-                timeline: TimelineId(n),
-                term: Term(i64::from(n)),
-            };
-            marks.set_promoted(mark).unwrap();
-            assert_eq!(marks.promoted(), Ok(Some(mark)));
-        }
+        assert_eq!(marks.promotions(), Ok(vec![]));
+        let mark = |n: u32| PromotionMark {
+            timeline: TimelineId(n),
+            term: Term(i64::from(n)),
+        };
+        marks.add_promotion(mark(2)).unwrap();
+        marks.add_promotion(mark(3)).unwrap();
+        assert_eq!(marks.promotions(), Ok(vec![mark(2), mark(3)]));
+        marks.forget_promotions().unwrap();
+        assert_eq!(marks.promotions(), Ok(vec![]));
         fs::remove_dir_all(&marks.dir).unwrap();
     }
 
@@ -175,7 +185,7 @@ mod tests {
         let marks = marks("torn");
         make_private_dir(&marks.dir).unwrap();
         fs::write(marks.dir.join(PROMOTED), "{\"timel").unwrap();
-        assert!(matches!(marks.promoted(), Err(Trouble::Failed(_))));
+        assert!(matches!(marks.promotions(), Err(Trouble::Failed(_))));
         fs::remove_dir_all(&marks.dir).unwrap();
     }
 }

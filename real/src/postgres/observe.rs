@@ -45,7 +45,7 @@ pub async fn observe(context: &Arc<Context>, deadline: Deadline) -> Outcome<Obse
 struct Disk {
     data_dir: DataDir,
     history: TimelineHistory,
-    promoted: Option<PromotionMark>,
+    promoted: Vec<PromotionMark>,
     standby_signal: bool,
 }
 
@@ -54,7 +54,7 @@ impl Disk {
         Disk {
             data_dir: DataDir::Unreadable(why.to_string()),
             history: TimelineHistory::default(),
-            promoted: None,
+            promoted: Vec::new(),
             standby_signal: false,
         }
     }
@@ -92,7 +92,7 @@ fn read_disk(context: &Context) -> Disk {
     let dir = &context.settings.data_dir;
     let data_dir = read_data_dir(context);
     // A mark that cannot be read is not absent: the directory it speaks of is then as good as unreadable.
-    let promoted = match context.marks.promoted() {
+    let promoted = match context.marks.promotions() {
         Ok(promoted) => promoted,
         Err(trouble) => return Disk::unreadable(&trouble.to_string()),
     };

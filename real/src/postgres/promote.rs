@@ -32,7 +32,7 @@ pub async fn promote(work: &Work, mark: PromotionMark, timeout: Span) -> Outcome
         return Err(Trouble::failed("cannot promote: it is not in recovery"));
     }
     work.cancel.check()?;
-    context.marks.set_promoted(mark)?;
+    context.marks.add_promotion(mark)?;
     let Some(postmaster) = context.scan()?.postmaster else {
         return Err(Trouble::failed("cannot promote: the postmaster is gone"));
     };

@@ -16,6 +16,9 @@ pub fn reconfigure(
     parameters: &BTreeMap<String, String>,
 ) -> Outcome<Ended> {
     render::write_files(work.settings(), role, parameters)?;
+    if let StartAs::Standby { upstream: Some(_) } = role {
+        work.context.marks.forget_promotions()?;
+    }
     let Some(postmaster) = work.context.scan()?.postmaster else {
         return Err(Trouble::failed(
             "no postmaster to reload; the files are written",

@@ -45,6 +45,7 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
     }
     // Only as a standby may it come up: before the mark goes, the signal is there.
     render::write_signals(&context.settings, &StartAs::Standby { upstream: None })?;
+    context.marks.forget_promotions()?;
     context.marks.clear(Unfinished::Rewind)?;
     Ok(Ended::Done)
 }

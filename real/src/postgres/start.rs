@@ -34,6 +34,9 @@ pub async fn start(
     control_data::read(work.settings()).map_err(Trouble::Failed)?;
     render::write_files(work.settings(), role, parameters)?;
     render::write_signals(work.settings(), role)?;
+    if let StartAs::Standby { upstream: Some(_) } = role {
+        context.marks.forget_promotions()?;
+    }
     let command = postmaster_command(work, parameters)?;
     let log_before = fs::metadata(&command.log_file).map_or(0, |m| m.len());
     work.cancel.check()?;

@@ -94,7 +94,7 @@ mod tests {
             processes: Processes::default(),
             sql,
             history: TimelineHistory::default(),
-            promoted: None,
+            promoted: Vec::new(),
             standby_signal: false,
         }
     }

@@ -34,6 +34,10 @@ impl World {
             ));
         }
         let system = self.wal.system(mine.wal.branch);
+        // Another system's: made by a founder that stood still while another member founded the cluster.
+        if self.oracle.evidence.founded_as.as_ref() != Some(&system.0) {
+            return Ok(());
+        }
         let another = self.pgs.iter().enumerate().any(|(at, pg)| {
             let other = at != seat.index() && pg.dir.is_whole() && !pg.dir.corrupt;
             other && self.wal.system(pg.dir.wal.branch) == system

@@ -8,6 +8,7 @@ use super::Invariant;
 use super::assumptions::Assumption;
 use crate::due::Due;
 use crate::host::Wanted;
+use crate::pg::instance::DataDir;
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::time::Span;
@@ -134,14 +135,19 @@ impl World {
         Ok(())
     }
 
-    /// Diverged, and no policy allows to throw its data away: a person must look at it.
+    /// Of another cluster, or diverged, and no policy allows to throw its data away: a person must look at it.
     fn beyond_repair(&self, seat: Seat, leader: Seat) -> bool {
         let (mine, leads) = (&self.pgs[seat.index()].dir, &self.pgs[leader.index()].dir);
         let policy = self.shape.rewind;
-        let rewinds = policy.use_pg_rewind && policy.wal_log_hints;
+        // The tool goes by the number of the timeline.
+        let told_apart = self.wal.timeline(mine.wal.branch) != self.wal.timeline(leads.wal.branch);
+        let rewinds = policy.use_pg_rewind && policy.wal_log_hints && told_apart;
         let half_rewound = mine.layout == crate::pg::instance::Layout::HalfRewound;
+        let system = |dir: &DataDir| self.wal.system(dir.wal.branch);
+        let foreign = mine.is_whole() && system(mine) != system(leads);
         let diverged = mine.is_whole() && !self.wal.is_prefix(mine.wal, leads.wal);
-        (half_rewound && !policy.remove_data_directory_on_rewind_failure)
+        foreign
+            || (half_rewound && !policy.remove_data_directory_on_rewind_failure)
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
     }
 

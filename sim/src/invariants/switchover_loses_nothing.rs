@@ -1,13 +1,16 @@
 //! S27: a planned switchover whose leader stopped cleanly loses no commit, asynchronous mode included: the key
 //! is freed only when the chosen member holds the shutdown checkpoint, which is the last record of the old
-//! leader's WAL. Rests on A3, A4, A5.
+//! leader's WAL. An agent that is asked to end hands over to nobody in particular. Rests on A3, A4, A5.
 
 use super::Invariant;
 use super::assumptions::Assumption;
+use crate::host::Wanted;
 use crate::marks::Mark;
 use crate::pg::wal::Position;
 use crate::wire::Seat;
 use crate::world::World;
+use tanist_core::iso::parse_iso;
+use tanist_core::keys::FailoverKey;
 use tanist_core::postgres::DbState;
 
 /// A leader gave its key away after a clean stop.
@@ -32,16 +35,24 @@ impl World {
             return;
         }
         let pg = &self.pgs[by.index()];
-        let planned = self
-            .store
-            .get("failover")
-            .is_some_and(|kv| kv.value.contains("leader"));
+        let planned = self.switchover_is_due(by) && self.hosts[by.index()].wanted == Wanted::Up;
         let clean = pg.server.is_none() && pg.dir.control.state == DbState::ShutDown;
         let end = pg.dir.wal;
         self.oracle.evidence.handed_over = (planned && clean).then_some(HandedOver { by, end });
         if planned && clean {
             self.mark(Mark::OrderlyHandOver);
         }
+    }
+
+    /// Is a switchover asked for, for now? One for later says nothing of a release before its time.
+    fn switchover_is_due(&self, seat: Seat) -> bool {
+        let request = self.store.get("failover");
+        let Some(request) = request.and_then(|kv| FailoverKey::parse(&kv.value)) else {
+            return false;
+        };
+        let now = self.host_now(seat).wall;
+        let due = |at: &str| parse_iso(at).is_some_and(|at| at <= now);
+        request.leader.is_some() && request.scheduled_at.as_deref().is_none_or(due)
     }
 
     /// `seat` has been promoted.

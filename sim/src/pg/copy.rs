@@ -85,6 +85,13 @@ impl World {
         }
     }
 
+    /// A source that was restarted while it was copied from has broken the one connection.
+    fn still_connected(&self, seat: Seat, from: Seat) -> bool {
+        let agent = self.hosts[seat.index()].agent.as_ref();
+        let began_with = agent.and_then(|a| a.lane.as_ref()?.source_run);
+        began_with.is_none_or(|run| run == self.pgs[from.index()].run)
+    }
+
     /// The last bytes of a base backup, with the WAL up to its end. Whatever went wrong in the meantime
     /// leaves a directory that must never be started.
     pub(crate) fn clone_done(&mut self, seat: Seat, source: &Upstream) -> Ended {
@@ -96,6 +103,9 @@ impl World {
             Ok(from) => from,
             Err(why) => return Ended::Failed(format!("pg_basebackup: {why}")),
         };
+        if !self.still_connected(seat, from) {
+            return Ended::Failed("pg_basebackup: could not receive data".to_string());
+        }
         let theirs = &self.pgs[from.index()].dir;
         let mut dir = DataDir::empty();
         dir.layout = Layout::Cluster;
@@ -112,7 +122,7 @@ impl World {
             consistent_at: Some(theirs.wal),
         };
         self.pgs[seat.index()].dir = dir;
-        self.pgs[seat.index()].promoted = None;
+        self.pgs[seat.index()].promoted.clear();
         self.mark(Mark::StandbyCloned);
         Ended::Done
     }
@@ -141,6 +151,10 @@ impl World {
             Ok(from) => from,
             Err(why) => return refuse(&why),
         };
+        if !self.still_connected(seat, from) {
+            self.abandon_rewind(seat);
+            return refuse("could not fetch remote file: server closed the connection");
+        }
         let (mine, theirs) = (
             self.pgs[seat.index()].dir.clone(),
             self.pgs[from.index()].dir.clone(),
@@ -182,6 +196,7 @@ impl World {
 
     fn rewound(&mut self, seat: Seat, common: Position, theirs: &DataDir) {
         self.mark(Mark::RewindDone);
+        self.pgs[seat.index()].promoted.clear();
         let dir = &mut self.pgs[seat.index()].dir;
         // Files and WAL are the source's now; it is consistent at the source's present end.
         dir.wal = theirs.wal;

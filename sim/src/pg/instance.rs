@@ -189,7 +189,7 @@ pub struct Instance {
     /// The directory that was moved aside last.
     pub aside: Option<DataDir>,
     /// Kept beside the data directory.
-    pub promoted: Option<PromotionMark>,
+    pub promoted: Vec<PromotionMark>,
     pub flushing: Flushing,
     pub space: Space,
     /// Counts starts; what was due for an earlier one is void.
@@ -234,7 +234,7 @@ impl Default for Instance {
         Instance {
             dir: DataDir::empty(),
             aside: None,
-            promoted: None,
+            promoted: Vec::new(),
             flushing: Flushing::Honest,
             space: Space::Left,
             run: 0,

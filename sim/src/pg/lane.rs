@@ -21,6 +21,19 @@ impl World {
         term: Option<Term>,
     ) {
         self.watch_operation(seat, &operation, term);
+        let source_run = match &operation {
+            Operation::Clone { source } | Operation::Rewind { source } => {
+                let from = self.seat_of_host(&source.address.host);
+                from.map(|from| self.pgs[from.index()].run)
+            }
+            Operation::Initdb
+            | Operation::PostBootstrap
+            | Operation::Start { .. }
+            | Operation::Stop { .. }
+            | Operation::Promote { .. }
+            | Operation::CrashRecovery
+            | Operation::DiscardData { .. } => None,
+        };
         let Some(agent) = self.hosts[seat.index()].agent.as_mut() else {
             return;
         };
@@ -29,6 +42,7 @@ impl World {
             op,
             operation: operation.clone(),
             term,
+            source_run,
         });
         let (member, verb) = (self.name(seat), operation.verb().to_string());
         self.tell_story(What::Operation {
@@ -51,7 +65,7 @@ impl World {
                 checkpoint_first: _,
             } => self.begin_stop(seat, op, plan),
             Operation::Promote { mark, timeout } => {
-                self.pgs[seat.index()].promoted = Some(mark);
+                self.pgs[seat.index()].promoted.push(mark);
                 match self.promote(seat) {
                     Ok(()) => self.agent_due(seat, timeout, AgentDue::GiveUp { op }),
                     Err(why) => self.finish_op(seat, Some(ticket), Ended::Failed(why)),
@@ -215,7 +229,7 @@ impl World {
     }
 
     /// A rewind that is killed has written some of its blocks, or none yet.
-    fn abandon_rewind(&mut self, seat: Seat) {
+    pub(crate) fn abandon_rewind(&mut self, seat: Seat) {
         if self.chance.pg.chance(500) && self.pgs[seat.index()].dir.layout == Layout::Cluster {
             self.pgs[seat.index()].dir.layout = Layout::HalfRewound;
             self.mark(crate::marks::Mark::RewindBroken);

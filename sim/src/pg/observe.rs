@@ -32,7 +32,7 @@ impl World {
             processes,
             sql: self.observed_sql(seat),
             history,
-            promoted: pg.promoted,
+            promoted: pg.promoted.clone(),
             standby_signal: pg.dir.standby_signal,
         }
     }

@@ -46,7 +46,12 @@ impl World {
         role: &StartAs,
         parameters: &BTreeMap<String, String>,
     ) {
-        let dir = &mut self.pgs[seat.index()].dir;
+        let pg = &mut self.pgs[seat.index()];
+        // The adapter forgets them once the member follows somebody.
+        if matches!(role, StartAs::Standby { upstream: Some(_) }) {
+            pg.promoted.clear();
+        }
+        let dir = &mut pg.dir;
         dir.parameters = parameters.clone();
         match role {
             StartAs::Primary => {

@@ -221,6 +221,9 @@ impl World {
         let pg = &mut self.pgs[seat.index()];
         if upto.lsn > pg.dir.wal.lsn {
             pg.dir.wal = upto;
+            // The history file comes before the first WAL of a new timeline.
+            let timeline = self.wal.timeline(upto.branch);
+            pg.dir.newest_known = Ord::max(pg.dir.newest_known, timeline);
             pg.settle();
         }
         if let Some(server) = pg.server.as_mut().filter(|s| !s.replay_paused) {

@@ -34,8 +34,8 @@ impl World {
 
     pub(crate) fn start_fencer(&mut self, seat: Seat) {
         let host = &mut self.hosts[seat.index()];
-        // Its parent is the agent: without one nobody starts it.
-        if host.power == Power::Off || host.fencer.is_some() || host.agent.is_none() {
+        // Its parent is the agent: without one that runs nobody starts it.
+        if host.power == Power::Off || host.fencer.is_some() || !host.agent_runs() {
             return;
         }
         host.fencer_lives += 1;
@@ -64,8 +64,16 @@ impl World {
         self.tell_story(What::FencerDied { member });
         let why = "its process ended".to_string();
         self.say_to_agent(seat, Span::millis(1), FencerInput::Lost { why });
-        let again = self.chance.host.span(Span::millis(20), Span::millis(300));
-        self.host_due(seat, again, HostDue::StartFencer);
+        self.replace_fencer(seat);
+    }
+
+    /// An agent that was frozen while its fencer died finds that out when it goes on.
+    pub(crate) fn replace_fencer(&mut self, seat: Seat) {
+        let host = &self.hosts[seat.index()];
+        if host.fencer.is_none() && self.shape.fencer != FencerMode::Off {
+            let again = self.chance.host.span(Span::millis(20), Span::millis(300));
+            self.host_due(seat, again, HostDue::StartFencer);
+        }
     }
 
     pub(crate) fn freeze_fencer(&mut self, seat: Seat) {

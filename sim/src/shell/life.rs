@@ -176,6 +176,10 @@ impl World {
         self.tell_story(What::AgentEnded { member, how });
         let again = match how {
             HowEnded::Killed => self.shape.members[seat.index()].supervisor,
+            // It was asked to stop, and to start before that was done.
+            HowEnded::Exited(0) if self.hosts[seat.index()].wanted == Wanted::Up => {
+                Some(Span::millis(100))
+            }
             HowEnded::Exited(_) | HowEnded::HostDown => None,
         };
         if let Some(after) = again {
@@ -213,6 +217,7 @@ impl World {
             self.agenda.enter(now, due);
         }
         self.schedule_wake(seat);
+        self.replace_fencer(seat);
     }
 
     /// Hands `input` to the agent: at once, unless its process stands still.

@@ -3,6 +3,7 @@
 
 use crate::due::{AgentDue, Due, StoreDue};
 use crate::host::WatchState;
+use crate::marks::Mark;
 use crate::store::servers::ServerState;
 use crate::store::watch::Since;
 use crate::store::{Change, Verdict};
@@ -75,6 +76,9 @@ impl World {
                 after,
                 outcome: PrimitiveOutcome::Ok(PrimitiveReply::All(all)),
             } => {
+                if self.store.is_behind(server) {
+                    self.mark(Mark::StaleRead);
+                }
                 self.list_leaves(seat, life, watch, hop.back(), after, all);
             }
             Verdict::Answer { .. } | Verdict::Silence => {
