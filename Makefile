@@ -48,10 +48,13 @@ endif
 scenarios:
 	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- run
 
-# Drawn plans until one breaks a promise. `make swarm RUNS=100000`.
-RUNS ?= 2000
+# Drawn plans, as many as fit into the box, from a seed of this commit's own, so that each commit looks at others.
+# `make swarm BOX=15m`, `make swarm SEED=1 RUNS=100000 REPORT=reports/coverage.md`.
+BOX ?= 90s
+SEED ?= $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),1)
 swarm:
-	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- swarm --runs $(RUNS)
+	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- swarm --seed-from $(SEED) --jobs 2 \
+		$(if $(RUNS),--runs $(RUNS),--box $(BOX)) $(if $(REPORT),--report $(REPORT))
 
 # Real servers, one test at a time. `make cluster T=frozen` runs those whose names hold the word.
 cluster: servers-patroni
@@ -62,9 +65,9 @@ else
 endif
 
 test:
-	@.ci/steps fmt clippy unit scenarios demo-ci
+	@.ci/steps fmt clippy unit scenarios swarm demo-ci
 
-# And what takes longer: every fault on a real cluster at both timings, a swarm.
+# And what takes longer: every fault on a real cluster at both timings, a longer swarm.
 test-all: test
-	@.ci/steps cluster swarm
+	@BOX=15m .ci/steps cluster swarm
 	@TANIST_PACE=default .ci/steps cluster

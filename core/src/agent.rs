@@ -392,6 +392,8 @@ impl Agent {
             (Operation::Promote { .. }, Some(_)) => {
                 self.election.barred_until = now.mono + self.store.config.timing.ttl;
             }
+            // What the leader said before may not be so any more: it is asked anew.
+            (Operation::Rewind { .. }, Some(_)) => self.rejoin.facts = None,
             // The directory is the leader's own up to the fork now: nothing is left to compare.
             (Operation::Rewind { .. } | Operation::Clone { .. }, None)
                 if matches!(ended, Ended::Done) =>

@@ -44,7 +44,7 @@ impl Agent {
         }
         if self.paused() && !self.commanded_in_pause() {
             return match &self.store.cluster {
-                Some(cluster) => self.decide_paused(cluster),
+                Some(cluster) => self.decide_paused(now, cluster),
                 None => Decision::Wait(Waiting::StoreNeverSeen),
             };
         }

@@ -29,6 +29,9 @@ const SECOND_STAGE: Span = Span::secs(1);
 const ROUND_PAUSE: Span = Span::millis(500);
 /// How long a candidate stands back while the old primary shows signs of life after its key vanished unreleased.
 const STAND_BACK: Span = Span::secs(2);
+/// After a hand-over those who lack its end wait this long: the candidate has it, and so has the old leader, which
+/// races again after a while.
+const HAND_OVER_FIRST: Span = Span::secs(12);
 /// How long a named candidate has the first go before others stop waiting for it.
 const CANDIDATE_FIRST: Span = Span::secs(5);
 
@@ -344,6 +347,7 @@ impl Agent {
                 return Err(ElectionLoss::SwitchoverFromMe);
             }
         }
+        self.check_hand_over(now, cluster, status)?;
         self.check_lag(cluster, status)?;
         let (answered, silent) = judge(&standing, &ballot.answers, ballot.asked.len())?;
         Ok(AcquireReason::Healthiest {
@@ -351,6 +355,31 @@ impl Agent {
             answered,
             silent,
         })
+    }
+
+    /// A switchover that names nobody is handed over to the candidate that the old leader chose and asked, and loses
+    /// nothing only if that one wins: a member that cannot reach the others must not be faster.
+    fn check_hand_over(
+        &self,
+        now: Now,
+        cluster: &Cluster,
+        status: &SqlStatus,
+    ) -> Result<(), ElectionLoss> {
+        let (Some((since, Vacancy::Released)), Some(request), Some(known)) =
+            (self.store.vacant, &cluster.failover, &cluster.status)
+        else {
+            return Ok(());
+        };
+        let former = self.store.last_leader.as_ref().map(|k| &k.owner);
+        let handed_over = request.leader.is_some() && request.leader.as_ref() == former;
+        let patient = now.mono.since(since) < HAND_OVER_FIRST;
+        // What was published is where the shutdown checkpoint begins.
+        let lacks = position(status) <= known.position();
+        if handed_over && is_due(request, now) && patient && lacks {
+            let bytes = known.position().bytes_ahead_of(position(status));
+            return Err(ElectionLoss::Lag { bytes, allowed: 0 });
+        }
+        Ok(())
     }
 
     fn check_lag(&self, cluster: &Cluster, status: &SqlStatus) -> Result<(), ElectionLoss> {
@@ -446,10 +475,12 @@ impl Agent {
     pub fn election_wakes(&self) -> Vec<Mono> {
         let stand_back = self.store.vacant.map(|(since, _)| since + STAND_BACK);
         let candidate = self.store.vacant.map(|(since, _)| since + CANDIDATE_FIRST);
+        let handed_over = self.store.vacant.map(|(since, _)| since + HAND_OVER_FIRST);
         self.election
             .deadlines()
             .chain(stand_back)
             .chain(candidate)
+            .chain(handed_over)
             .collect()
     }
 }

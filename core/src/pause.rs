@@ -6,13 +6,14 @@ use crate::cluster::{Cluster, Initialize};
 use crate::decision::{AcquireReason, Decision, ReleaseReason, Waiting};
 use crate::local::Server;
 use crate::postgres::Sql;
+use crate::time::Now;
 
 impl Agent {
     pub fn paused(&self) -> bool {
         self.store.config.paused
     }
 
-    pub fn decide_paused(&self, cluster: &Cluster) -> Decision {
+    pub fn decide_paused(&self, now: Now, cluster: &Cluster) -> Decision {
         let server = self.local.server();
         if self.holds_key() {
             return match server {
@@ -41,7 +42,8 @@ impl Agent {
             Server::Primary
                 if cluster.is_unlocked()
                     && self.is_of_this_cluster(cluster)
-                    && self.tenure.call.is_none() =>
+                    && self.tenure.call.is_none()
+                    && now.mono >= self.tenure.ask_key_at =>
             {
                 Decision::Acquire {
                     why: AcquireReason::RunningPrimary,

@@ -226,11 +226,17 @@ impl Agent {
     /// which it can only have opened itself, or the record names another member. Where both forked from the same
     /// position, nothing else tells the two apart.
     fn promoted_by_other(&self, branch: &TimelineHistory, leader: &TimelineHistory) -> bool {
-        let marks = self.local.observed.as_ref().map(|o| &o.promoted);
-        let mine = marks.is_some_and(|m| m.iter().any(|m| m.timeline == branch.timeline));
-        if mine && leader.timeline == branch.timeline {
+        let Some(observed) = &self.local.observed else {
+            return false;
+        };
+        let opened = |timeline| observed.promoted.iter().any(|m| m.timeline == timeline);
+        // A promotion that died half-way has written its history file and perhaps some WAL, and the control file does
+        // not name the timeline yet: the server would go on there.
+        let knows = observed.history.timeline >= leader.timeline;
+        if opened(leader.timeline) && (knows || leader.timeline == branch.timeline) {
             return true;
         }
+        let mine = opened(branch.timeline);
         let recorded = self.store.cluster.as_ref().and_then(|c| c.history.as_ref());
         let other = recorded
             .and_then(|h| h.promoter_of(branch.timeline))

@@ -51,6 +51,8 @@ pub struct Tenure {
     pub released_at: Option<Mono>,
     /// The tenure that was given up without the store's verdict: the key may still name me.
     pub owes_release: Option<Term>,
+    /// After a refusal the key is not asked for before this.
+    pub ask_key_at: Mono,
     /// The ttl that was last asked for.
     pub asked_ttl: Span,
     /// When an acquisition last ended without a verdict.
@@ -72,6 +74,7 @@ impl Tenure {
             last_failure: None,
             released_at: None,
             owes_release: None,
+            ask_key_at: now.mono,
             asked_ttl: Span::ZERO,
             doubt_since: now.mono,
             may_land_late: false,
@@ -165,7 +168,8 @@ impl Agent {
         match self.tenure.key {
             Key::Gone { since, .. } => self.take_again(now, since, out),
             Key::Held { .. } if now.mono >= self.tenure.due => self.renew(now, out),
-            Key::NotHeld if now.mono >= self.tenure.due && self.still_owes_release() => {
+            Key::NotHeld if now.mono >= self.tenure.due && self.owes_release().is_some() => {
+                self.tenure.owes_release = self.owes_release();
                 self.ask_release(now, None, out);
             }
             Key::NotHeld if now.mono >= self.tenure.due => {
@@ -274,15 +278,15 @@ impl Agent {
         self.call_session(request, until, SessionCall::Release, out);
     }
 
-    /// A release had no verdict, and the store shows the key as it was. My session is kept alive for the member
-    /// key, and the key with it: nobody could ever lead if the release were not asked for again.
-    fn still_owes_release(&self) -> bool {
-        let shown = self
-            .store
-            .leader()
-            .filter(|k| k.owner == self.settings.name)
-            .map(|k| k.term);
-        self.tenure.owes_release.is_some() && shown == self.tenure.owes_release
+    /// The store shows a key of mine that I do not hold: its release had no verdict, or the store was put back to a
+    /// time before it. My session is kept alive for the member key, and the key with it: nobody could ever lead if it
+    /// were not given up again.
+    fn owes_release(&self) -> Option<Term> {
+        let key = self.store.leader()?;
+        let lease = self.tenure.session.map(|s| s.lease);
+        let mine = key.owner == self.settings.name;
+        let owed = self.tenure.owes_release == Some(key.term) || Some(key.lease) == lease;
+        (mine && owed).then_some(key.term)
     }
 
     fn call_session(
@@ -457,6 +461,8 @@ impl Agent {
             | DcsOutcome::SessionGone
             | DcsOutcome::Denied(_)
             | DcsOutcome::NotSent(_) => {
+                // A store that refuses at once is not asked again at once.
+                self.tenure.ask_key_at = now.mono + Span::secs(1);
                 self.lose_key(None);
                 self.election.lost_race(now);
                 self.tell_store_failure("acquiring the leader key", outcome, out);

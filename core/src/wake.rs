@@ -48,6 +48,7 @@ impl Agent {
         );
         add(Some(self.claim.not_before), WakeReason::Retry);
         add(Some(self.read_not_before), WakeReason::Retry);
+        add(Some(self.tenure.ask_key_at), WakeReason::Retry);
         add(
             self.tenure
                 .released_at

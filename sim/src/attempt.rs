@@ -43,7 +43,7 @@ pub fn sabotaged(plan: &Plan, canary: Canary) -> Outcome {
 }
 
 /// Of so many runs of a campaign one replays its agents.
-const REPLAYED_EVERY: u64 = 16;
+const REPLAYED_EVERY: u64 = 64;
 
 thread_local! {
     static SAID: RefCell<String> = const { RefCell::new(String::new()) };

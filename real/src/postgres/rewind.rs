@@ -8,12 +8,17 @@
 use super::archive;
 use super::conninfo;
 use super::context::Work;
+use super::deadline::Deadline;
 use super::marks::Unfinished;
 use super::render;
 use super::tool;
 use super::trouble::{Outcome, Trouble};
+use super::upstream;
 use tanist_core::postgres::{Ended, StartAs, Upstream};
+use tanist_core::time::Span;
 use tokio::process::Command;
+
+const SOURCE_ANSWERS_IN: Span = Span::secs(5);
 
 pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
     let context = &work.context;
@@ -22,6 +27,7 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
     conninfo::write_pgpass(work.settings())?;
     archive::archive_waiting(work).await?;
     let restore = archive::setting(work, "restore_command").await?.is_some();
+    source_is_ready(work, source).await?;
     work.progress(format!("rewind to {}: trying", source.member));
     run(work, source, restore, &["--dry-run"]).await?;
     work.cancel.check()?;
@@ -48,6 +54,20 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
     context.marks.forget_promotions()?;
     context.marks.clear(Unfinished::Rewind)?;
     Ok(Ended::Done)
+}
+
+/// What was asked of the source before this began may be seconds old: it may have been demoted since.
+async fn source_is_ready(work: &Work, source: &Upstream) -> Outcome {
+    let deadline = Deadline::after(SOURCE_ANSWERS_IN);
+    match upstream::ask(work, source, deadline).await? {
+        Ended::Upstream(facts) if facts.in_recovery => {
+            Err(Trouble::failed("the source is in recovery"))
+        }
+        Ended::Upstream(facts) if facts.control_timeline < facts.history.timeline => Err(
+            Trouble::failed("the source has no checkpoint on its timeline yet"),
+        ),
+        Ended::Upstream(_) | Ended::Done | Ended::Failed(_) | Ended::Cancelled => Ok(()),
+    }
 }
 
 async fn run(work: &Work, source: &Upstream, restore: bool, more: &[&str]) -> Outcome {

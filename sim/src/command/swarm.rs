@@ -198,10 +198,13 @@ fn summary(args: &Swarm, tally: &Tally, elapsed: Duration) -> Ended {
             find.seed, find.runs
         );
     }
+    let runs = tally.runs;
+    let seeds = format!("{runs} runs from seed {:x} on", args.seed_from);
     if tally.finds.is_empty() && shortcomings.is_empty() {
-        println!("passed");
+        println!("passed: {seeds}, no find");
         Ended::Passed
     } else {
+        println!("failed: {seeds}, {} finds", tally.finds.len());
         Ended::Found
     }
 }

@@ -11,7 +11,11 @@ use crate::host::Wanted;
 use crate::pg::instance::DataDir;
 use crate::wire::Seat;
 use crate::world::World;
+use tanist_core::postgres::{Ended, Operation};
 use tanist_core::time::Span;
+
+/// After so many the policy for a rewind that failed applies, and may be to leave it to a person.
+const REWIND_TRIES: u32 = 3;
 
 impl World {
     /// How long after `HealAll` it may take until one leader serves: a lease may have been prolonged once by an
@@ -146,9 +150,26 @@ impl World {
         let system = |dir: &DataDir| self.wal.system(dir.wal.branch);
         let foreign = mine.is_whole() && system(mine) != system(leads);
         let diverged = mine.is_whole() && !self.wal.is_prefix(mine.wal, leads.wal);
+        let failed = self.oracle.evidence.rewinds_failed.get(&seat);
+        let gave_up = diverged && failed.is_some_and(|failed| *failed >= REWIND_TRIES);
+        let half_rewound = half_rewound || gave_up;
         foreign
             || (half_rewound && !policy.remove_data_directory_on_rewind_failure)
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
+    }
+
+    /// Keeps account of rewinds that fail one after the other.
+    pub(crate) fn note_rewind(&mut self, seat: Seat, operation: &Operation, ended: &Ended) {
+        let failed = &mut self.oracle.evidence.rewinds_failed;
+        match (operation, ended) {
+            (Operation::Rewind { .. }, Ended::Failed(_)) => {
+                *failed.entry(seat).or_default() += 1;
+            }
+            (Operation::Rewind { .. } | Operation::Clone { .. }, Ended::Done) => {
+                failed.remove(&seat);
+            }
+            (_, _) => {}
+        }
     }
 
     /// The leader key has another owner than before.

@@ -104,9 +104,11 @@ pub struct Evidence {
     pub founded_as: Option<String>,
     /// A leader released its key after a clean stop that a switchover had asked for: the end of its WAL.
     pub handed_over: Option<switchover_loses_nothing::HandedOver>,
-    /// Greatest revision that each life decided from.
+    /// Rewinds of each member that failed, one after the other.
+    pub rewinds_failed: BTreeMap<crate::wire::Seat, u32>,
     /// How busy each agent is kept.
     pub told: BTreeMap<crate::wire::Seat, progress::Told>,
+    /// Greatest revision that each life decided from.
     pub decided_from: BTreeMap<crate::wire::Seat, (u32, tanist_core::dcs::Revision)>,
 }
 

@@ -111,7 +111,7 @@ impl World {
         dir.layout = Layout::Cluster;
         dir.wal = theirs.wal;
         dir.durable = theirs.wal;
-        dir.newest_known = theirs.newest_known;
+        dir.newest_known = self.wal.timeline(theirs.wal.branch);
         dir.corrupt = theirs.corrupt;
         // The adapter leaves the signal, since the copied control file is the primary's own.
         dir.standby_signal = true;
@@ -154,6 +154,10 @@ impl World {
         if !self.still_connected(seat, from) {
             self.abandon_rewind(seat);
             return refuse("could not fetch remote file: server closed the connection");
+        }
+        if self.readiness(from) == Source::InRecovery {
+            // The adapter asks once more before the tool writes anything.
+            return refuse("the source is in recovery");
         }
         let (mine, theirs) = (
             self.pgs[seat.index()].dir.clone(),

@@ -126,6 +126,7 @@ impl World {
             Ended::Failed(why) => format!("failed: {why}"),
             Ended::Cancelled => "cancelled".to_string(),
         };
+        self.note_rewind(seat, &lane.operation, &ended);
         let (member, verb) = (self.name(seat), lane.operation.verb().to_string());
         self.tell_story(What::Operation {
             member,

@@ -35,7 +35,6 @@ impl World {
         }
         server.postmaster = Postmaster::Dead;
         server.receiver = None;
-        server.starting_for = None;
         let pid = server.pid;
         if server.phase != Phase::Primary || server.stopping == Some(Stopping::Immediate) {
             self.all_processes_gone(seat);

@@ -96,8 +96,8 @@ impl World {
         }
         let history = self.wal.history(theirs.branch);
         let timeline = self.wal.timeline(mine.branch);
-        // The receiver fetches every history file that the upstream has and it has not.
-        let newest = upstream.dir.newest_known;
+        // The receiver fetches the history files up to the timeline that its upstream is on, no further.
+        let newest = self.wal.timeline(theirs.branch);
         let known = &mut self.pgs[seat.index()].dir.newest_known;
         *known = Ord::max(*known, newest);
         match history.end_of(timeline) {

@@ -174,13 +174,14 @@ impl World {
         }
         let member = self.name(seat);
         self.tell_story(What::AgentEnded { member, how });
+        // A supervisor does not ask why a process has ended, unless it was asked to end it.
         let again = match how {
-            HowEnded::Killed => self.shape.members[seat.index()].supervisor,
+            HowEnded::Killed | HowEnded::Exited(1..) => self.shape.members[seat.index()].supervisor,
             // It was asked to stop, and to start before that was done.
             HowEnded::Exited(0) if self.hosts[seat.index()].wanted == Wanted::Up => {
                 Some(Span::millis(100))
             }
-            HowEnded::Exited(_) | HowEnded::HostDown => None,
+            HowEnded::Exited(0) | HowEnded::HostDown => None,
         };
         if let Some(after) = again {
             self.host_due(seat, after, HostDue::StartAgent);
