@@ -4,7 +4,7 @@
 use crate::pg::wal::Position;
 use crate::store::Change;
 use crate::wire::{Hop, Seat};
-use std::rc::Rc;
+use std::sync::Arc;
 use tanist_core::dcs::{LeaseId, Snapshot};
 use tanist_core::fencer::FencerRequest;
 use tanist_core::input::Input;
@@ -88,7 +88,7 @@ pub enum AgentDue {
     },
     WatchEvent {
         watch: u32,
-        change: Rc<Change>,
+        change: Arc<Change>,
     },
     WatchBreaks {
         watch: u32,

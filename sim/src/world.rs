@@ -18,6 +18,7 @@ use crate::pg::instance::Instance;
 use crate::pg::wal::Wal;
 use crate::sabotage::{Canary, Sabotage};
 use crate::shape::{ClusterShape, StartWhen};
+use crate::shell::outside::Hosting;
 use crate::store::Store;
 use crate::streams::{Stream, Streams};
 use crate::wire::{Hop, Seat, Wire};
@@ -70,6 +71,7 @@ pub struct World {
     pub(crate) sabotage: Sabotage,
     /// Members whose agents have something in their inbox.
     pub(crate) telling: Vec<Seat>,
+    pub(crate) hosting: Hosting,
     pub(crate) scratch: Output,
     pub(crate) handled: u64,
     pub(crate) keeps_traces: bool,
@@ -112,6 +114,7 @@ impl World {
             oracle: Oracle::default(),
             sabotage: Sabotage::new(canary, Stream::named(seed, "sabotage")),
             telling: Vec::new(),
+            hosting: Hosting::Inside,
             scratch: Output::default(),
             handled: 0,
             keeps_traces: false,

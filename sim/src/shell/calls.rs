@@ -8,7 +8,7 @@ use crate::moment::Moment;
 use crate::store::{Change, EXPIRY_SCAN, Verdict};
 use crate::wire::{Fate, Hop, Node, Seat, Traffic};
 use crate::world::World;
-use std::rc::Rc;
+use std::sync::Arc;
 use tanist_core::dcs::{DcsInput, DcsOutcome, DcsReply, DcsRequest, KeyOwner, LeaseId, Session};
 use tanist_core::exchange::{Exchange, Step};
 use tanist_core::input::Input;
@@ -388,7 +388,7 @@ impl World {
     /// Keys have changed: those who watch are told, and the story.
     pub(crate) fn store_changed(&mut self, change: Change) {
         self.tell_keys(&change);
-        self.feed_watches(&Rc::new(change));
+        self.feed_watches(&Arc::new(change));
     }
 }
 

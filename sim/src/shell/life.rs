@@ -8,6 +8,7 @@ use crate::marks::Mark;
 use crate::moment::Moment;
 use crate::sabotage::Scene;
 use crate::shape::CommitMode;
+use crate::shell::outside::{Birth, Hosting, Process};
 use crate::streams::Stream;
 use crate::wire::Seat;
 use crate::world::{LifeTrace, World};
@@ -139,6 +140,15 @@ impl World {
             lane: None,
             sides: BTreeSet::new(),
         });
+        if let Hosting::Outside { births } = &mut self.hosting {
+            births.push(Birth {
+                process: Process { seat, life },
+                settings: settings.clone(),
+                boot: boot.clone(),
+                seed,
+                born: now,
+            });
+        }
         if self.keeps_traces {
             let trace = LifeTrace {
                 seat,
@@ -245,6 +255,9 @@ impl World {
     /// Lets every agent that has something in its inbox handle it. Runs at the end of each step, so that
     /// no agent is ever called from within the handling of another thing.
     pub(crate) fn drain_inboxes(&mut self) {
+        if let Hosting::Outside { .. } = self.hosting {
+            return;
+        }
         while let Some(seat) = self.telling.pop() {
             loop {
                 let agent = self.hosts[seat.index()].agent.as_mut();
@@ -324,6 +337,9 @@ impl World {
 
     /// Makes sure that a wake-up is due no later than the agent wants it.
     pub(crate) fn schedule_wake(&mut self, seat: Seat) {
+        if let Hosting::Outside { .. } = self.hosting {
+            return;
+        }
         let host = &mut self.hosts[seat.index()];
         let Some(agent) = host.agent.as_mut() else {
             return;
@@ -363,7 +379,7 @@ impl World {
         }
     }
 
-    fn start_effect(&mut self, seat: Seat, effect: Effect) {
+    pub(crate) fn start_effect(&mut self, seat: Seat, effect: Effect) {
         let op = effect.id;
         match effect.body {
             EffectBody::Dcs { request, until } => self.begin_exchange(seat, op, request, until),

@@ -9,7 +9,7 @@ use crate::store::watch::Since;
 use crate::store::{Change, Verdict};
 use crate::wire::{Fate, Hop, Node, Seat};
 use crate::world::World;
-use std::rc::Rc;
+use std::sync::Arc;
 use tanist_core::dcs::{Consistency, DcsInput, Snapshot};
 use tanist_core::input::Input;
 use tanist_core::primitive::{Primitive, PrimitiveOutcome, PrimitiveReply};
@@ -151,20 +151,20 @@ impl World {
         match self.store.log.since(agent.watch.seen) {
             Since::Changes(changes) => {
                 for change in changes {
-                    self.feed(seat, &Rc::new(change));
+                    self.feed(seat, &Arc::new(change));
                 }
             }
             Since::Compacted => self.watch_breaks_in(seat, Span::millis(5)),
         }
     }
 
-    pub(crate) fn feed_watches(&mut self, change: &Rc<Change>) {
+    pub(crate) fn feed_watches(&mut self, change: &Arc<Change>) {
         for at in 0..self.hosts.len() as u8 {
             self.feed(Seat(at), change);
         }
     }
 
-    fn feed(&mut self, seat: Seat, change: &Rc<Change>) {
+    fn feed(&mut self, seat: Seat, change: &Arc<Change>) {
         let now = self.now();
         let Some(agent) = self.hosts[seat.index()].agent.as_ref() else {
             return;
@@ -194,7 +194,7 @@ impl World {
                 agent.watch.seen = change.revision;
                 let due = AgentDue::WatchEvent {
                     watch,
-                    change: Rc::clone(change),
+                    change: Arc::clone(change),
                 };
                 self.agenda.enter(at, Due::Agent { seat, life, due });
             }
@@ -205,7 +205,7 @@ impl World {
                 agent.watch.seen = change.revision;
                 let due = AgentDue::WatchEvent {
                     watch,
-                    change: Rc::clone(change),
+                    change: Arc::clone(change),
                 };
                 self.agenda.enter(at, Due::Agent { seat, life, due });
             }
