@@ -1,5 +1,6 @@
 # make            what can be made
 # make demo       three real nodes that survive a failover before your eyes; make demo-stop ends them
+# make bench      the same faults on Tanist and on Patroni, and what each costs
 # make test       all that must pass before a change is merged (.ci/run runs this)
 
 SHELL = /bin/bash
@@ -8,7 +9,7 @@ CARGO ?= cargo
 PROFILE = --profile swarm
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help servers servers-patroni binaries demo demo-stop demo-ci fmt clippy unit scenarios swarm madsim cluster test test-all
+.PHONY: help servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios swarm madsim cluster test test-all
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -28,6 +29,13 @@ demo-stop:
 	@$(CARGO) run $(PROFILE) --quiet -p tanist --bin tanist-demo -- stop
 demo-ci:
 	@$(MAKE) --no-print-directory demo DEMO=ci
+
+# Tanist and Patroni 4.1.5 in turns; writes reports/bench.md from the rows in reports/bench.tsv, adding to them.
+# `make bench BENCH="switchover pmkill" N=2`. Wants the machine for itself.
+N ?= 5
+BENCH ?=
+bench: servers-patroni binaries
+	@target/swarm/tanist-bench --rounds $(N) $(BENCH)
 
 fmt:
 	$(CARGO) fmt --all --check

@@ -21,7 +21,7 @@
 //! | `rest/`, `peers` | the REST interface, and the questions to the other members' |
 //! | `ctl/` | one command of `tanistctl` a file |
 //! | `settings/` | Patroni's YAML and environment, every problem with its line and remedy |
-//! | `testbed/`, `demo/` | a whole cluster on loopback, started, harmed and judged; the demonstration |
+//! | `testbed/`, `demo/`, `bench/` | a whole cluster on loopback, started, harmed and judged; the demonstration; the benchmark |
 //! | `sys` | the only `unsafe` code: the system calls that no crate wraps |
 //!
 //! ## What is deliberately absent
@@ -30,6 +30,7 @@
 //! them are refused or told with their line. A blocking file call on the agent's thread.
 
 pub mod agent;
+pub mod bench;
 pub mod clock;
 pub mod ctl;
 pub mod dcs;

@@ -93,6 +93,32 @@ pub fn terms(told: &[Told], winner: &str, fault: Stamp, routed: Stamp) -> Option
     })
 }
 
+/// Splits the time from `fault` to `back` where the leader's PostgreSQL was started again in its place.
+pub fn restart_terms(
+    told: &[Told],
+    leader: &str,
+    fault: Stamp,
+    back: Stamp,
+) -> Vec<(String, Duration)> {
+    let mut mine = told.iter().filter(|t| t.member == leader && t.at > fault);
+    let Some(seen) = mine.next() else {
+        return Vec::new();
+    };
+    let started = |n: &Note| matches!(n, Note::OperationEnded { verb, .. } if verb == "start");
+    let Some(ran) = mine.find(|t| started(&t.note)) else {
+        return Vec::new();
+    };
+    // A client may be served before the agent has seen that the start is over.
+    let (seen, ran) = (seen.at.min(back), ran.at.min(back));
+    [
+        ("term_detect", seen.since(fault)),
+        ("term_restart", ran.since(seen)),
+        ("term_route", back.since(ran)),
+    ]
+    .map(|(name, span)| (name.to_string(), span))
+    .into()
+}
+
 /// Replays every segment of a member in a fresh process of `program`; gives back how many inputs.
 pub fn replay(program: &std::path::Path, member: &Member) -> anyhow::Result<u64> {
     let mut inputs = 0;

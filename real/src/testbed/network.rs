@@ -83,6 +83,22 @@ impl Network {
         )
     }
 
+    /// From now on the member hears nobody and nobody hears it; no connection is told so.
+    pub fn unplug(&self, namespace: &Namespace) -> anyhow::Result<()> {
+        self.link(namespace, "down")
+    }
+
+    pub fn plug(&self, namespace: &Namespace) -> anyhow::Result<()> {
+        self.link(namespace, "up")
+    }
+
+    fn link(&self, namespace: &Namespace, state: &str) -> anyhow::Result<()> {
+        let Namespace::Named(name) = namespace else {
+            anyhow::bail!("a member in the host's own network cannot be unplugged");
+        };
+        ip(&["link", "set", &format!("{name}h"), state])
+    }
+
     pub fn heal(&self, namespace: &Namespace) -> anyhow::Result<()> {
         nft(namespace, "delete table inet testbed\n")
     }

@@ -73,13 +73,9 @@ pub struct Clients {
 impl Clients {
     /// Makes the tables and starts a writer and a probe on every node.
     pub fn start(cluster: &Cluster) -> anyhow::Result<Clients> {
-        let leader = cluster.leader().map_err(anyhow::Error::msg)?;
-        leader.sql(SCHEMA).map_err(anyhow::Error::msg)?;
+        Clients::make_tables(cluster)?;
         let clients = Clients::none()?;
-        for member in cluster.members() {
-            let (name, access) = (member.name().to_string(), member.postgres());
-            clients.spawn(probe::run(name, access, clients.shared.clone()));
-        }
+        clients.probe(cluster);
         let hosts = cluster
             .members()
             .iter()
@@ -87,6 +83,7 @@ impl Clients {
         clients.spawn(writer::run(
             hosts.collect(),
             writer::PERIOD,
+            0,
             clients.shared.clone(),
         ));
         Ok(clients)
@@ -94,12 +91,31 @@ impl Clients {
 
     /// Makes the tables and starts one writer through a proxy that leads to the primary.
     pub fn start_through(cluster: &Cluster, proxy: Access) -> anyhow::Result<Clients> {
-        let leader = cluster.leader().map_err(anyhow::Error::msg)?;
-        leader.sql(SCHEMA).map_err(anyhow::Error::msg)?;
+        Clients::make_tables(cluster)?;
         let clients = Clients::none()?;
         let hosts = vec![("proxy".to_string(), proxy)];
-        clients.spawn(writer::run(hosts, writer::PERIOD, clients.shared.clone()));
+        clients.spawn(writer::run(
+            hosts,
+            writer::PERIOD,
+            0,
+            clients.shared.clone(),
+        ));
         Ok(clients)
+    }
+
+    /// What all clients need, made on the leader where it is not there yet.
+    pub fn make_tables(cluster: &Cluster) -> anyhow::Result<()> {
+        let leader = cluster.leader().map_err(anyhow::Error::msg)?;
+        leader.sql(SCHEMA).map_err(anyhow::Error::msg)?;
+        Ok(())
+    }
+
+    /// A probe on every member.
+    pub fn probe(&self, cluster: &Cluster) {
+        for member in cluster.members() {
+            let (name, access) = (member.name().to_string(), member.postgres());
+            self.spawn(probe::run(name, access, self.shared.clone()));
+        }
     }
 
     /// The thread, with nobody on it yet.

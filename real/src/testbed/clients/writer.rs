@@ -15,8 +15,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// Between two rounds through all hosts without a primary.
 const ROUND: Duration = Duration::from_millis(20);
 
-pub async fn run(hosts: Vec<(String, Access)>, period: Duration, shared: Shared) {
-    let mut id = 0;
+/// Its rows are numbered from just above `base`.
+pub async fn run(hosts: Vec<(String, Access)>, period: Duration, base: u64, shared: Shared) {
+    let mut id = base;
     let mut tick = tokio::time::interval(period);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
