@@ -74,6 +74,8 @@ pub struct Agent {
     pub(crate) claim: Claim,
     pub(crate) founding: Option<Founding>,
     pub(crate) handover: Option<Handover>,
+    /// No hand-over of my own accord before this.
+    pub(crate) handover_not_before: Mono,
     pub(crate) publishing: Publishing,
     pub(crate) slots: Slots,
     pub(crate) requests: Requests,
@@ -109,6 +111,7 @@ impl Agent {
             claim: Claim::default(),
             founding: None,
             handover: None,
+            handover_not_before: now.mono,
             publishing: Publishing::default(),
             slots: Slots::default(),
             requests: Requests::default(),
@@ -311,7 +314,8 @@ impl Agent {
                 if op.is_none() || self.local.probe == op {
                     self.local.observe(now.mono, observation);
                 }
-                if self.local.probe == op {
+                if op.is_some() && self.local.probe == op {
+                    self.local.looked_at = Some(self.local.probe_begun);
                     self.local.probe = None;
                     self.sides.remove(&SideTask::Probe.noun());
                 }
@@ -482,6 +486,7 @@ impl Agent {
             return;
         }
         self.local.probe_due = now.mono + self.probe_pause();
+        self.local.probe_begun = now.mono;
         self.local.probe = self.start_side(now, SideTask::Probe, out);
     }
 

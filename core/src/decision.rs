@@ -294,9 +294,6 @@ pub enum ReleaseReason {
     BootstrapFailed,
     PausedWithoutPostgres,
     PausedStandby,
-    ModeMissing {
-        mode: MissingMode,
-    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -634,10 +631,6 @@ impl fmt::Display for ReleaseReason {
             ReleaseReason::BootstrapFailed => f.write_str("bootstrap failed"),
             ReleaseReason::PausedWithoutPostgres => f.write_str("PAUSE: PostgreSQL is not running"),
             ReleaseReason::PausedStandby => f.write_str("PAUSE: PostgreSQL is not a primary"),
-            ReleaseReason::ModeMissing { mode } => write!(
-                f,
-                "the configuration asks for {mode}, which this build does not have"
-            ),
         }
     }
 }

@@ -25,6 +25,8 @@ use std::collections::BTreeMap;
 const FIRST_STAGE: Span = Span::millis(150);
 /// Any other member gets this long before it counts as silent.
 const SECOND_STAGE: Span = Span::secs(1);
+/// Answers older than this are not judged any more.
+const BALLOT_AGE_MAX: Span = Span::secs(3);
 /// Between two rounds while somebody else should win.
 const ROUND_PAUSE: Span = Span::millis(500);
 /// How long a candidate stands back while the old primary shows signs of life after its key vanished unreleased.
@@ -61,11 +63,26 @@ impl Election {
         self.not_before = now.mono + Span::millis(200);
     }
 
-    /// The questions of this ballot have all been answered, or waited for long enough.
-    fn is_complete(&self, now: Mono, former: Option<&MemberName>) -> bool {
+    /// Is there a ballot that may be judged? One of an earlier vacancy tells of another race: its answers were true
+    /// before the leader that has just gone wrote what only some members have.
+    fn has_current_ballot(&self, now: Mono, vacant_since: Option<Mono>) -> bool {
+        self.ballot.as_ref().is_some_and(|ballot| {
+            vacant_since.is_none_or(|since| ballot.asked_at >= since)
+                && now.since(ballot.asked_at) < BALLOT_AGE_MAX
+        })
+    }
+
+    /// The questions of this ballot have all been answered, or waited for long enough. `looked_at`: since when
+    /// my own position is known to be true.
+    fn is_complete(&self, now: Mono, former: Option<&MemberName>, looked_at: Option<Mono>) -> bool {
         let Some(ballot) = &self.ballot else {
             return false;
         };
+        // The others answer with what they have now; compared with an older look at myself, two members that
+        // are level would each find the other one ahead.
+        if looked_at.is_none_or(|at| at < ballot.asked_at) {
+            return false;
+        }
         let waited = now.since(ballot.asked_at);
         let open = |name: &&MemberName| !ballot.answers.contains_key(*name);
         let mut silent = ballot.asked.values().filter(open);
@@ -207,7 +224,12 @@ impl Agent {
                     .unwrap_or(ElectionLoss::Conflict),
             );
         }
-        if self.election.ballot.is_none() {
+        if self.is_handed_the_key(now, cluster) {
+            return Decision::Acquire {
+                why: AcquireReason::Named,
+            };
+        }
+        if !self.election.has_current_ballot(now.mono, vacant_since) {
             return Decision::Ballot;
         }
         let former = self
@@ -216,13 +238,24 @@ impl Agent {
             .as_ref()
             .map(|k| &k.owner)
             .filter(|n| **n != self.settings.name);
-        if !self.election.is_complete(now.mono, former) {
+        if !self
+            .election
+            .is_complete(now.mono, former, self.local.looked_at)
+        {
             return Decision::Wait(Waiting::ElectionPending);
         }
         match self.judge_ballot(now, cluster, status, former) {
             Ok(why) => Decision::Acquire { why },
             Err(loss) => lose(loss),
         }
+    }
+
+    /// The old leader gave the key up, and the request that it followed names me. A release says that nothing of
+    /// its server is left, and the acquisition is guarded by the version of the request: nobody need be asked.
+    fn is_handed_the_key(&self, now: Now, cluster: &Cluster) -> bool {
+        let released = matches!(self.store.vacant, Some((_, Vacancy::Released)));
+        let request = cluster.failover.as_ref().filter(|r| is_due(r, now));
+        released && request.is_some_and(|r| r.member.as_ref() == Some(&self.settings.name))
     }
 
     /// The gates that need no one else's word.
@@ -428,8 +461,9 @@ impl Agent {
             .any(|answer| self.is_fit(Some(answer)))
     }
 
-    /// Asks every other member that has an address.
+    /// Asks every other member that has an address, and looks at myself anew.
     pub fn hold_ballot(&mut self, now: Now, out: &mut Output) -> Ballot {
+        self.local.probe_due = now.mono;
         let Some(cluster) = self.store.cluster.clone() else {
             return Ballot::default();
         };
@@ -462,7 +496,10 @@ impl Agent {
             return;
         };
         let former = self.store.last_leader.as_ref().map(|k| k.owner.clone());
-        if self.election.is_complete(now.mono, former.as_ref()) {
+        if self
+            .election
+            .is_complete(now.mono, former.as_ref(), self.local.looked_at)
+        {
             self.election.ballot = None;
             self.election.not_before = now.mono + ROUND_PAUSE;
             self.election.last_loss = Some(loss.clone());

@@ -4,19 +4,22 @@
 
 use crate::agent::{Agent, Output};
 use crate::cluster::Cluster;
+use crate::config::MissingMode;
 use crate::decision::{Decision, ReleaseReason, StopReason, Waiting};
 use crate::effect::EffectBody;
 use crate::election::Ballot;
+use crate::keys::{self, FailoverKey};
 use crate::local::Server;
 use crate::lsn::Lsn;
 use crate::member::MemberData;
 use crate::name::{MemberName, OpId};
+use crate::note::Note;
 use crate::peer::{PeerAnswer, PeerRequest};
 use crate::postgres::{StopMode, StopPlan};
 use crate::time::{Mono, Now, Span};
 use serde::{Deserialize, Serialize};
 
-const CHOOSE_BUDGET: Span = Span::secs(1);
+pub const CHOOSE_BUDGET: Span = Span::secs(1);
 /// From the end of the stop until the candidate must have shown the shutdown checkpoint.
 const CONFIRM_BUDGET: Span = Span::secs(3);
 const CONFIRM_PAUSE: Span = Span::millis(25);
@@ -24,6 +27,8 @@ const CONFIRM_PAUSE: Span = Span::millis(25);
 /// hold the cluster up.
 const FAST_STOP_BUDGET: Span = Span::millis(1_500);
 const KILL_AFTER: Span = Span::millis(1_900);
+/// Between two attempts to hand over to a member that has the mode which this build lacks.
+const MODE_RETRY: Span = Span::secs(30);
 /// How long the old leader leaves the race to the others after it handed over.
 pub const ABSTAIN: Span = Span::secs(5);
 
@@ -51,11 +56,30 @@ pub enum Phase {
     },
 }
 
+/// Why the leader hands over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// The `failover` key asks for it.
+    Request,
+    /// The cluster is in a mode that this build lacks: a peer that has it shall lead.
+    ModeMissing(MissingMode),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
+    pub cause: Cause,
     pub candidate: Option<MemberName>,
     pub since: Mono,
     pub phase: Phase,
+}
+
+fn stop_reason(cause: Cause, candidate: &MemberName) -> StopReason {
+    match cause {
+        Cause::Request => StopReason::Switchover {
+            candidate: Some(candidate.clone()),
+        },
+        Cause::ModeMissing(mode) => StopReason::ModeMissing { mode },
+    }
 }
 
 impl Agent {
@@ -67,9 +91,36 @@ impl Agent {
         let Some(cluster) = self.store.cluster.clone() else {
             return;
         };
-        let Some(request) = &cluster.failover else {
+        match &cluster.failover {
+            Some(request) => self.begin_requested(now, request, out),
+            None => self.begin_for_missing_mode(now, &cluster),
+        }
+    }
+
+    fn begin(&mut self, now: Now, cause: Cause, candidate: Option<MemberName>) {
+        self.handover = Some(Handover {
+            cause,
+            candidate,
+            since: now.mono,
+            phase: Phase::Choosing { ballot: None },
+        });
+    }
+
+    /// No member of this build can lead as the mode demands; one that runs Patroni can.
+    fn begin_for_missing_mode(&mut self, now: Now, cluster: &Cluster) {
+        let Some(mode) = self.store.config.missing_modes.first().copied() else {
             return;
         };
+        let me = &self.settings.name;
+        let somebody = cluster
+            .others(me)
+            .any(|(_, m)| !m.is_tanist() && m.is_running() && !m.read_tags().nofailover);
+        if somebody && !self.paused() && now.mono >= self.handover_not_before {
+            self.begin(now, Cause::ModeMissing(mode), None);
+        }
+    }
+
+    fn begin_requested(&mut self, now: Now, request: &FailoverKey, out: &mut Output) {
         let me = &self.settings.name;
         if request.leader.as_ref().is_some_and(|l| l != me) || request.member.as_ref() == Some(me) {
             return;
@@ -80,14 +131,10 @@ impl Agent {
         if self.paused() && request.member.is_none() {
             return self.drop_failover(now, "paused: a candidate must be named", out);
         }
-        if self.is_writing(crate::keys::FAILOVER) {
+        if self.is_writing(keys::FAILOVER) {
             return;
         }
-        self.handover = Some(Handover {
-            candidate: request.member.clone(),
-            since: now.mono,
-            phase: Phase::Choosing { ballot: None },
-        });
+        self.begin(now, Cause::Request, request.member.clone());
     }
 
     /// The next step of the hand-over under way. `None`: none is, or it leaves the server as it is.
@@ -101,9 +148,7 @@ impl Agent {
                 Phase::Stopping { candidate },
                 Server::Primary | Server::Starting | Server::Silent,
             ) => Decision::Stop {
-                why: StopReason::Switchover {
-                    candidate: Some(candidate.clone()),
-                },
+                why: stop_reason(handover.cause, candidate),
                 plan: self.handover_stop_plan(now),
                 checkpoint_first: true,
             },
@@ -177,7 +222,13 @@ impl Agent {
         match handover.phase {
             Phase::Choosing {
                 ballot: Some(ballot),
-            } => self.pick(now, handover.candidate.as_ref(), &ballot, out),
+            } => self.pick(
+                now,
+                handover.cause,
+                handover.candidate.as_ref(),
+                &ballot,
+                out,
+            ),
             Phase::Stopping { candidate }
                 if self.local.server() == Server::Down && self.lane.is_free() =>
             {
@@ -194,8 +245,7 @@ impl Agent {
                 ));
             }
             Phase::Resuming { why } if self.local.server() == Server::Primary => {
-                self.handover = None;
-                self.drop_failover(now, &why, out);
+                self.give_up_handover(now, &why, out);
             }
             Phase::Choosing { ballot: None }
             | Phase::Stopping { .. }
@@ -241,77 +291,15 @@ impl Agent {
         }
     }
 
-    fn pick(&mut self, now: Now, named: Option<&MemberName>, ballot: &Ballot, out: &mut Output) {
-        let waited = now.mono.since(ballot.asked_at);
-        let complete = ballot
-            .asked
-            .values()
-            .all(|m| ballot.answers.contains_key(m))
-            || waited >= CHOOSE_BUDGET;
-        let named_answered = named.is_some_and(|n| ballot.answers.contains_key(n));
-        if !complete && !named_answered {
-            return;
+    /// The leader goes on leading.
+    pub fn give_up_handover(&mut self, now: Now, why: &str, out: &mut Output) {
+        let given_up = self.handover.take().map(|h| h.cause);
+        if let Some(Cause::ModeMissing(mode)) = given_up {
+            self.handover_not_before = now.mono + MODE_RETRY;
+            let why = why.to_string();
+            out.notes.push(Note::ModeHandoverGivenUp { mode, why });
         }
-        match self.best_of(named, ballot) {
-            Ok(candidate) => {
-                if let Some(handover) = &mut self.handover {
-                    handover.phase = Phase::Stopping { candidate };
-                }
-            }
-            Err(why) => {
-                self.handover = None;
-                self.drop_failover(now, &why, out);
-            }
-        }
-    }
-
-    /// The fittest member that answered: furthest, then by priority, then by name.
-    fn best_of(&self, named: Option<&MemberName>, ballot: &Ballot) -> Result<MemberName, String> {
-        let allowed = self.store.config.maximum_lag_on_failover;
-        let mine = self.local.last_position;
-        let mut best: Option<(Lsn, i64, &MemberName)> = None;
-        let mut refusals = Vec::new();
-        for (member, answer) in &ballot.answers {
-            if named.is_some_and(|n| n != member) {
-                continue;
-            }
-            let PeerAnswer::Status(status) = answer else {
-                refusals.push(format!("{member} does not answer"));
-                continue;
-            };
-            let lag = mine.bytes_ahead_of(status.position);
-            if !self.is_fit(Some(answer)) {
-                refusals.push(format!(
-                    "{member} is not allowed to promote or not running (state {})",
-                    status.state
-                ));
-            } else if lag > allowed {
-                refusals.push(format!(
-                    "{member} lags {lag} bytes, maximum_lag_on_failover is {allowed}"
-                ));
-            } else if best.is_none_or(|(lsn, priority, _)| {
-                (status.position, status.failover_priority) > (lsn, priority)
-            }) {
-                best = Some((status.position, status.failover_priority, member));
-            }
-        }
-        let silent = ballot
-            .asked
-            .values()
-            .filter(|m| !ballot.answers.contains_key(*m));
-        refusals.extend(
-            silent
-                .filter(|m| named.is_none_or(|n| n == *m))
-                .map(|m| format!("{m} is silent")),
-        );
-        best.map(|(_, _, member)| member.clone()).ok_or_else(|| {
-            let why = if refusals.is_empty() {
-                "there is no other member".into()
-            } else {
-                refusals.join("; ")
-            };
-            format!("no good candidates have been found: {why}")
-        })
+        self.drop_failover(now, why, out);
     }
 
     /// Asks the candidate once more, with a short pause between the questions.

@@ -36,7 +36,11 @@ pub struct Local {
     pub last_position: Lsn,
     pub last_timeline: Option<TimelineId>,
     pub probe: Option<OpId>,
+    /// When the look under way was begun.
+    pub probe_begun: Mono,
     pub probe_due: Mono,
+    /// When the newest finished look was begun: what it saw was true then or later.
+    pub looked_at: Option<Mono>,
     pub silent_since: Option<Mono>,
     pub starting_since: Option<Mono>,
 }

@@ -1,5 +1,6 @@
 //! What the agent tells: a closed enum, one variant a kind of event, rendered here and nowhere else.
 
+use crate::config::MissingMode;
 use crate::decision::Decision;
 use crate::name::{MemberName, OpId, RequestId, Term};
 use crate::time::Span;
@@ -77,6 +78,11 @@ pub enum Note {
     FailoverKeyDropped {
         why: String,
     },
+    /// No member that has the mode which this build lacks could take over.
+    ModeHandoverGivenUp {
+        mode: MissingMode,
+        why: String,
+    },
     PauseChanged {
         paused: bool,
     },
@@ -133,6 +139,10 @@ impl fmt::Display for Note {
             Note::RequestTaken { request, what } => write!(f, "request {request}: {what}"),
             Note::RequestEnded { request, how } => write!(f, "request {request} ended: {how}"),
             Note::FailoverKeyDropped { why } => write!(f, "failover request dropped: {why}"),
+            Note::ModeHandoverGivenUp { mode, why } => write!(
+                f,
+                "leading on without {mode}, which the configuration asks for and this build does not have: {why}"
+            ),
             Note::PauseChanged { paused: true } => {
                 f.write_str("paused: PostgreSQL is left to the operator")
             }

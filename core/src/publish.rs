@@ -67,14 +67,15 @@ impl Agent {
         self.clear_fulfilled_failover(now, &cluster, out);
     }
 
-    fn write(
+    /// `false`: not asked for now, since a write of this key is under way, not seen yet, or rests after a failure.
+    pub fn write(
         &mut self,
         now: Now,
         key: &str,
         value: String,
         precondition: Precondition,
         out: &mut Output,
-    ) {
+    ) -> bool {
         let waiting = self
             .publishing
             .retry_at
@@ -88,7 +89,7 @@ impl Agent {
         // The member key's text is compared with what was confirmed, not with what the view shows.
         let unseen = unseen && !key.starts_with(keys::MEMBERS);
         if waiting || unseen || self.publishing.writes.contains_key(key) {
-            return;
+            return false;
         }
         let with_session = key.starts_with(keys::MEMBERS);
         let request = DcsRequest::Put {
@@ -103,6 +104,7 @@ impl Agent {
             out,
         );
         self.publishing.writes.insert(key.into(), op);
+        true
     }
 
     /// The end of a write of this file's. `false`: it is not one.
@@ -287,8 +289,7 @@ impl Agent {
             | ReleaseReason::CannotPromote { .. }
             | ReleaseReason::BootstrapFailed
             | ReleaseReason::PausedWithoutPostgres
-            | ReleaseReason::PausedStandby
-            | ReleaseReason::ModeMissing { .. } => return None,
+            | ReleaseReason::PausedStandby => return None,
         };
         let known = self
             .store
@@ -404,27 +405,10 @@ impl Agent {
             return;
         }
         let version = cluster.failover_version;
-        if !self.publishing.writes.contains_key(keys::FAILOVER) {
+        let condition = Precondition::Version(version);
+        if self.write(now, keys::FAILOVER, "{}".into(), condition, out) {
             out.notes.push(Note::FailoverKeyDropped { why: why.into() });
         }
-        self.write(
-            now,
-            keys::FAILOVER,
-            "{}".into(),
-            Precondition::Version(version),
-            out,
-        );
-    }
-
-    pub fn write_key(
-        &mut self,
-        now: Now,
-        key: &str,
-        value: String,
-        precondition: Precondition,
-        out: &mut Output,
-    ) {
-        self.write(now, key, value, precondition, out);
     }
 
     pub fn is_writing(&self, key: &str) -> bool {

@@ -73,13 +73,22 @@ impl Store {
         // Sent before the watch told of something newer: merely late. Sent after it and yet older: the store
         // itself went back (wiped, restored), and that is the truth now.
         if snapshot.revision < self.snapshot.revision && sent_at <= self.changed_at {
+            // Overtaken on its way by a change that the watch told since: what is known holds all that the quorum
+            // had when it was asked, and more.
+            if sent_at < self.changed_at {
+                self.confirm(sent_at);
+            }
             return;
         }
+        self.confirm(sent_at);
+        let cluster = Cluster::read(&snapshot);
+        self.replace(now, snapshot, cluster, fast, notes);
+    }
+
+    fn confirm(&mut self, sent_at: Mono) {
         if self.confirmed.is_none_or(|at| at < sent_at) {
             self.confirmed = Some(sent_at);
         }
-        let cluster = Cluster::read(&snapshot);
-        self.replace(now, snapshot, cluster, fast, notes);
     }
 
     pub fn changed(

@@ -72,7 +72,7 @@ defaults
     timeout connect 2s
     timeout client 30m
     timeout server 30m
-    timeout check 2s
+    timeout check 1s
     retries 1
 listen statistics
     bind {statistics}
@@ -92,7 +92,7 @@ listen statistics
     option httpchk
     http-check send meth GET uri {path}
     http-check expect status 200
-    default-server inter 1s fastinter 200ms fall 2 rise 1 on-marked-down shutdown-sessions
+    default-server inter 100ms fastinter 50ms fall 2 rise 1 on-marked-down shutdown-sessions
 ",
             at.address()
         );

@@ -66,7 +66,8 @@ fn worth(note: &Note) -> Worth {
         | Note::WatchLost { .. }
         | Note::FencerRefused { .. }
         | Note::Unreadable { .. }
-        | Note::ConfigComplaint { .. } => Worth::Once,
+        | Note::ConfigComplaint { .. }
+        | Note::ModeHandoverGivenUp { .. } => Worth::Once,
         Note::LeaderChanged { .. }
         | Note::KeyAcquired { .. }
         | Note::KeyReleased
