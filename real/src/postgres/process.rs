@@ -94,24 +94,63 @@ impl Instance {
         })
     }
 
-    /// A process of the instance whose parent is one of them is a backend. Of the others, one with children,
-    /// or one known from before, is the postmaster. A lone stranger shows it by its title: backends rename
-    /// themselves `postgres: ...`, single-user mode carries `--single`.
     fn postmaster_of(&self, all: &[Proc]) -> Option<Proc> {
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_child = |p: &Proc| all.iter().any(|other| other.pid == p.parent);
-        let has_child = |p: &Proc| all.iter().any(|other| other.parent == p.pid);
-        let is_known = |p: &Proc| known.is_some_and(|k| (k.pid, k.started) == (p.pid, p.started));
-        let mut roots = all.iter().filter(|p| !is_child(p)).copied();
-        roots.find(|p| {
-            is_known(p) || (has_child(p) && !is_single_user(p.pid)) || has_postmaster_title(p.pid)
-        })
+        choose_postmaster(all, known, |pid| Title::of(&command_line(pid)))
     }
 
     /// The file that the postmaster keeps about itself: what a start is waiting for is told there.
     pub fn pid_file(&self) -> Option<PidFile> {
         PidFile::parse(&fs::read_to_string(self.data_dir.join("postmaster.pid")).ok()?)
     }
+}
+
+/// What a process of the server calls itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Title {
+    /// The command line it was started with.
+    Postmaster,
+    /// Backends rename themselves `postgres: ...`, whatever `update_process_title` says.
+    Backend,
+    SingleUser,
+    /// Empty: it is on its way out.
+    None,
+}
+
+impl Title {
+    fn of(command_line: &str) -> Title {
+        if command_line.is_empty() {
+            Title::None
+        } else if command_line.starts_with("postgres: ") {
+            Title::Backend
+        } else if command_line.split(' ').nth(1) == Some("--single") {
+            Title::SingleUser
+        } else {
+            Title::Postmaster
+        }
+    }
+}
+
+/// A process of the instance whose parent is one of them is a backend. Of the others, the postmaster is the
+/// one with its title; if it has no title any more, the one known from before or with children.
+///
+/// Children alone prove nothing: 1. The postmaster is killed, its backends are left. 2. One of them runs a
+/// program (`COPY FROM PROGRAM`): until the child executes it, it is a process of the server. 3. That backend
+/// was taken for the postmaster from then on, and the leader waited for its answer for ever.
+fn choose_postmaster(
+    all: &[Proc],
+    known: Option<Proc>,
+    title: impl Fn(u32) -> Title,
+) -> Option<Proc> {
+    let is_child = |p: &Proc| all.iter().any(|other| other.pid == p.parent);
+    let has_child = |p: &Proc| all.iter().any(|other| other.parent == p.pid);
+    let is_known = |p: &Proc| known.is_some_and(|k| (k.pid, k.started) == (p.pid, p.started));
+    let mut roots = all.iter().filter(|p| !is_child(p)).copied();
+    roots.find(|p| match title(p.pid) {
+        Title::Postmaster => true,
+        Title::None => is_known(p) || has_child(p),
+        Title::Backend | Title::SingleUser => false,
+    })
 }
 
 /// What postmaster.pid says. Not a proof of life.
@@ -202,17 +241,6 @@ fn command_line(pid: u32) -> String {
     String::from_utf8_lossy(&bytes).replace('\0', " ")
 }
 
-fn is_single_user(pid: u32) -> bool {
-    command_line(pid).split(' ').nth(1) == Some("--single")
-}
-
-fn has_postmaster_title(pid: u32) -> bool {
-    let line = command_line(pid);
-    !line.is_empty()
-        && !line.starts_with("postgres: ")
-        && line.split(' ').nth(1) != Some("--single")
-}
-
 /// A handle that cannot come to mean another process.
 #[derive(Debug)]
 pub struct Held(OwnedFd);
@@ -253,6 +281,51 @@ pub fn signal(process: Proc, signal: Signal) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn an_orphan_with_a_child_is_no_postmaster() {
+        let process = |pid, parent| Proc {
+            pid,
+            started: 1,
+            parent,
+        };
+        let (postmaster, backend, program) = (process(10, 1), process(11, 10), process(12, 11));
+        let orphan = process(11, 1);
+        let title = |pid| match pid {
+            10 => Title::Postmaster,
+            _ => Title::Backend,
+        };
+        let whole = [postmaster, backend, program];
+        assert_eq!(choose_postmaster(&whole, None, title), Some(postmaster));
+        let left = [orphan, program];
+        assert_eq!(choose_postmaster(&left, Some(postmaster), title), None);
+        assert_eq!(choose_postmaster(&left, Some(orphan), title), None);
+        let leaving = |_| Title::None;
+        let known = Some(postmaster);
+        assert_eq!(
+            choose_postmaster(&[postmaster], known, leaving),
+            Some(postmaster)
+        );
+        assert_eq!(choose_postmaster(&[postmaster], None, leaving), None);
+    }
+
+    #[test]
+    fn a_title_tells_backends_and_single_user_mode_from_the_postmaster() {
+        for (line, title) in [
+            ("", Title::None),
+            (
+                "/usr/lib/postgresql/15/bin/postgres -D x ",
+                Title::Postmaster,
+            ),
+            (
+                "/usr/lib/postgresql/15/bin/postgres --single -D x ",
+                Title::SingleUser,
+            ),
+            ("postgres: a: walwriter ", Title::Backend),
+        ] {
+            assert_eq!(Title::of(line), title, "{line}");
+        }
+    }
 
     #[test]
     fn a_program_name_with_parentheses_does_not_shift_the_fields() {
