@@ -264,8 +264,12 @@ impl Agent {
                 DcsOutcome::Ok(DcsReply::Snapshot(snapshot)) => {
                     self.read_not_before = now.mono + Span::millis(100);
                     let fast = self.settings.safety.fast_timing;
+                    let before = self.store.revision();
                     self.store
                         .read(now, sent_at, snapshot, fast, &mut out.notes);
+                    if self.store.revision() < before {
+                        self.publishing.forget_revisions();
+                    }
                 }
                 other => {
                     self.read_not_before = now.mono + Span::millis(500);

@@ -131,7 +131,9 @@ impl Agent {
         if self.paused() && request.member.is_none() {
             return self.drop_failover(now, "paused: a candidate must be named", out);
         }
-        if self.is_writing(keys::FAILOVER) {
+        // 1. A hand-over fails, the request is dropped, the operator is told so. 2. The store confirms.
+        // 3. Before the watch shows it the request seems to be there still, and would be begun once more.
+        if !self.view_shows_write(keys::FAILOVER) {
             return;
         }
         self.begin(now, Cause::Request, request.member.clone());

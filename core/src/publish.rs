@@ -45,6 +45,11 @@ impl Publishing {
         let retries = self.retry_at.values().copied().filter(move |at| *at > now);
         retries.chain(std::iter::once(self.member_due))
     }
+
+    /// The store itself went back: a revision that it gave before may never be reached again.
+    pub fn forget_revisions(&mut self) {
+        self.written.clear();
+    }
 }
 
 impl Agent {
@@ -191,11 +196,8 @@ impl Agent {
         }
         let key = member_key(&self.settings.name);
         let data = self.member_data();
-        let shown = self
-            .publishing
-            .written
-            .get(&key)
-            .is_none_or(|at| self.store.revision() >= *at);
+        let shown = self.publishing.written.get(&key);
+        let shown = shown.is_none_or(|at| self.store.revision() >= *at);
         let gone = shown
             && self
                 .store
@@ -409,6 +411,12 @@ impl Agent {
         if self.write(now, keys::FAILOVER, "{}".into(), condition, out) {
             out.notes.push(Note::FailoverKeyDropped { why: why.into() });
         }
+    }
+
+    /// No write of mine to the key is under way, and the view is not older than the last one.
+    pub fn view_shows_write(&self, key: &str) -> bool {
+        let written = self.publishing.written.get(key);
+        !self.is_writing(key) && written.is_none_or(|at| self.store.revision() >= *at)
     }
 
     pub fn is_writing(&self, key: &str) -> bool {
