@@ -1,10 +1,13 @@
-//! Beside Patroni 4.1.5 from PyPI, unmodified: its command line on a cluster of Tanist's.
+//! Beside Patroni 4.1.5 from PyPI, unmodified: its command line on a cluster of Tanist's, and ours on a
+//! cluster of its own.
 
 use crate::ordeal::{Load, Loss, Ordeal};
 use crate::support::healthy_cluster;
 use std::path::Path;
 use std::process::{Command, Output};
+use tanist::testbed::cluster::{Cluster, Plan};
 use tanist::testbed::patroni;
+use tanist::testbed::template::{Make, Pace};
 
 fn patronictl(config: &Path, arguments: &[&str]) -> Output {
     Command::new(patroni::patronictl().unwrap())
@@ -49,4 +52,37 @@ fn patronictl_lists_the_cluster_and_switches_it_over() {
     assert!(told.contains("Successfully switched over"), "{told}");
     let ended = ordeal.end(Loss::None);
     assert_eq!((ended.leader, ended.promotions), (candidate, 1));
+}
+
+#[test]
+fn tanistctl_lists_a_cluster_that_patroni_runs_as_patronictl_does() {
+    let plan = Plan {
+        make: Make::Patroni,
+        ..Plan::three(&patroni::program().unwrap(), Pace::Floor)
+    };
+    let cluster = Cluster::start(&plan).unwrap();
+    let config = cluster.members()[0].config();
+    let arguments = ["list", "-f", "json"];
+    let ours = Command::new(env!("CARGO_BIN_EXE_tanistctl"))
+        .arg("-c")
+        .arg(config)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(ours.status.success(), "{ours:?}");
+    let theirs = patronictl(config, &arguments);
+    assert!(theirs.status.success(), "{theirs:?}");
+    let (ours, theirs) = (steady(&ours.stdout), steady(&theirs.stdout));
+    assert_eq!(ours.as_array().map(Vec::len), Some(3), "{ours}");
+    assert_eq!(ours, theirs);
+}
+
+/// Without what moves between two looks: positions and lags.
+fn steady(listed: &[u8]) -> serde_json::Value {
+    let mut rows: serde_json::Value = serde_json::from_slice(listed).unwrap();
+    for row in rows.as_array_mut().unwrap() {
+        let row = row.as_object_mut().unwrap();
+        row.retain(|column, _| !column.contains("LSN") && !column.contains("Lag"));
+    }
+    rows
 }
