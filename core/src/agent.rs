@@ -51,6 +51,8 @@ pub struct Output {
 const ROUNDS: u32 = 6;
 /// Decisions and events remembered for the view.
 const RECENT: usize = 200;
+/// Between two looks while a hand-over waits for its candidate to stream again: writes are open meanwhile.
+const RECOVERING_PROBE: Span = Span::millis(100);
 /// How long a side task that failed rests before it is tried again.
 const SIDE_REST: Span = Span::secs(2);
 
@@ -188,6 +190,7 @@ impl Agent {
             return;
         }
         self.note_pause(now, out);
+        self.note_command_done();
         self.check_key_against_store(now);
         self.resolve_doubt_if_read(now);
         self.finish_founding();
@@ -221,6 +224,7 @@ impl Agent {
 
     fn fold_dcs(&mut self, now: Now, input: DcsInput, out: &mut Output) {
         let fast = self.settings.safety.fast_timing;
+        let vacant = self.store.vacant.is_some();
         match input {
             DcsInput::Listed { snapshot } => self.store.listed(now, snapshot, fast, &mut out.notes),
             DcsInput::Changed { revision, changes } => {
@@ -237,6 +241,10 @@ impl Agent {
                 outcome,
                 ..
             } => self.fold_verdict(now, op, sent_at, outcome, out),
+        }
+        // Whoever races compares what it has now, so it looks while the quorum is still being asked.
+        if self.store.vacant.is_some() && !vacant {
+            self.local.probe_due = now.mono;
         }
         let initialized = |c: &crate::cluster::Cluster| {
             matches!(c.initialize, crate::cluster::Initialize::Done(_))
@@ -450,7 +458,7 @@ impl Agent {
         if !paused {
             // Everything is judged anew: the operator may have promoted, stopped or moved anything.
             self.rejoin.forget();
-            self.tenure.may_adopt = true;
+            self.tenure.may_adopt = Some(now.mono);
             self.tenure.due = now.mono;
             self.local.probe_due = now.mono;
         }
@@ -460,10 +468,17 @@ impl Agent {
         let up = matches!(self.local.server(), Server::Primary);
         let phase = self.handover.as_ref().map(|h| &h.phase);
         // Until its start fails: from then on it is down for another reason.
-        let stopped_by_me = matches!(
+        let handing_over = matches!(
             phase,
-            Some(Phase::Stopping { .. } | Phase::Confirming { .. } | Phase::Resuming { .. })
-        ) && self.lane.failed("start") == 0;
+            Some(
+                Phase::Stopping { .. }
+                    | Phase::Confirming { .. }
+                    | Phase::Recovering { .. }
+                    | Phase::Resuming { .. }
+            )
+        );
+        let asked = handing_over || self.requests.restart_under_way();
+        let stopped_by_me = asked && self.lane.failed("start") == 0;
         if up || !self.holds_key() || stopped_by_me {
             self.crashed_at = None;
         } else if self.local.server() == Server::Down && self.crashed_at.is_none() {
@@ -498,7 +513,10 @@ impl Agent {
     fn probe_pause(&self) -> Span {
         let loop_wait = self.store.config.timing.loop_wait;
         let calm = matches!(self.decision, Decision::Lead | Decision::Follow { .. });
-        if calm {
+        let phase = self.handover.as_ref().map(|h| &h.phase);
+        if matches!(phase, Some(Phase::Recovering { .. })) {
+            RECOVERING_PROBE
+        } else if calm {
             loop_wait
         } else {
             loop_wait.min(Span::millis(500))

@@ -88,6 +88,7 @@ impl Agent {
     ) -> Result<MemberName, String> {
         let allowed = self.store.config.maximum_lag_on_failover;
         let mine = self.local.last_position;
+        let timeline = self.local.last_timeline;
         let mut best: Option<(Lsn, i64, &MemberName)> = None;
         let mut refusals = Vec::new();
         for (member, answer) in &ballot.answers {
@@ -104,6 +105,9 @@ impl Agent {
                     "{member} is not allowed to promote or not running (state {})",
                     status.state
                 ));
+            } else if let Some(theirs) = status.timeline.filter(|t| Some(*t) != timeline) {
+                // Its positions are those of another history, and compare with mine in no way.
+                refusals.push(format!("{member} is on timeline {theirs}"));
             } else if lag > allowed {
                 refusals.push(format!(
                     "{member} lags {lag} bytes, maximum_lag_on_failover is {allowed}"

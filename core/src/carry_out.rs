@@ -127,7 +127,8 @@ impl Agent {
         let Some(term) = self.term() else {
             return self.assertion_failed("promote without holding the leader key", out);
         };
-        if !self.authority().stands(now.mono) {
+        let leased = self.lease_until().is_some_and(|until| now.mono < until);
+        if !leased || !self.authority().stands(now.mono) {
             return self.assertion_failed("promote without write authority", out);
         }
         if !self.fencer_covers(now) {

@@ -13,12 +13,17 @@ use crate::leader_key::Key;
 use crate::local::Server;
 use crate::name::Term;
 use crate::postgres::{ControlData, DataDir, Operation, StartAs, StopMode, StopPlan};
-use crate::rejoin::{retry, stop};
+use crate::rejoin::retry;
 use crate::tenure::Resumption;
-use crate::time::{Now, Span};
+use crate::time::{Mono, Now, Span};
 
 /// A promotion is not begun with less of the authority left than this, or a quarter of what a lease gives.
 const PROMOTE_NEEDS: Span = Span::secs(2);
+/// Beyond the time in which the store must have answered: for a ballot or two.
+const ADOPT_RESERVE: Span = Span::secs(3);
+/// How long a stop in order may take before it is made harder: for a restart, and where the agent ends.
+const RESTART_STOP: Span = Span::secs(10);
+const SHUTDOWN_STOP: Span = Span::secs(60);
 /// How a server is stopped whose promotion failed: nobody writes there, and another is to be found soon.
 const FAILED_PROMOTION_STOP: StopPlan = StopPlan {
     first: StopMode::Fast,
@@ -40,9 +45,9 @@ impl Agent {
             return Decision::Wait(Waiting::FirstLook);
         };
         if self.stopping {
-            return self.decide_shutdown();
+            return self.decide_shutdown(now);
         }
-        if self.paused() && !self.commanded_in_pause() {
+        if self.paused() && !self.is_commanded_in_pause() {
             return match &self.store.cluster {
                 Some(cluster) => self.decide_paused(now, cluster),
                 None => Decision::Wait(Waiting::StoreNeverSeen),
@@ -71,7 +76,7 @@ impl Agent {
             return decision;
         }
         if self.requests.restart_wanted() && self.local.server() != Server::Down {
-            return stop(StopReason::Restart);
+            return self.stop_in_order(now, StopReason::Restart, RESTART_STOP, false);
         }
         if self.holds_key() {
             return self.decide_lead(now, cluster, &observed.data_dir);
@@ -84,11 +89,6 @@ impl Agent {
             Some(_) => self.decide_own_stale_key(now),
             None => self.decide_unlocked(now, cluster, &observed.data_dir),
         }
-    }
-
-    /// A command for this very member acts even in pause.
-    fn commanded_in_pause(&self) -> bool {
-        self.requests.restart_wanted() || self.rejoin.reinit || self.handover.is_some()
     }
 
     /// What comes before everything: nothing of ours may write without authority.
@@ -170,14 +170,27 @@ impl Agent {
                 unrenewed: self.unrenewed(now),
             }));
         }
-        if self.tenure.may_adopt && cluster.is_unlocked() {
-            return Some(self.decide_adoption(now, cluster));
+        if let Some(until) = self.adopts_until() {
+            let decision = self.decide_adoption(now, cluster);
+            let waits = matches!(decision, Decision::Wait(_) | Decision::ReadBeforeRace);
+            return Some(if waits && now.mono >= until {
+                immediate(StopReason::NeverHadKey)
+            } else {
+                decision
+            });
         }
-        Some(immediate(if self.tenure.may_adopt {
+        Some(immediate(if self.tenure.may_adopt.is_some() {
             StopReason::NeverHadKey
         } else {
             StopReason::KeyGone
         }))
+    }
+
+    /// Until when a primary that was found running may wait for the free key: what it waits for may never come.
+    pub fn adopts_until(&self) -> Option<Mono> {
+        let since = self.tenure.may_adopt?;
+        let unlocked = self.store.cluster.as_ref()?.is_unlocked();
+        unlocked.then(|| since + self.store.config.timing.retry_timeout + ADOPT_RESERVE)
     }
 
     /// PostgreSQL already runs as a primary and nobody leads: first start on existing data, or after pause.
@@ -243,6 +256,13 @@ impl Agent {
             Operation::Start { .. } if self.rejoin.reinit && self.somebody_else_leads() => {
                 cancel(CancelReason::ReinitForced)
             }
+            Operation::Stop { plan, .. }
+                if plan.first == StopMode::Fast
+                    && self.local.may_write()
+                    && !self.authority().stands(now.mono) =>
+            {
+                cancel(CancelReason::AuthorityOver)
+            }
             Operation::Start { .. }
             | Operation::Initdb
             | Operation::PostBootstrap
@@ -260,7 +280,7 @@ impl Agent {
     }
 
     /// The agent was asked to end: PostgreSQL down, key released, out. In pause everything is left as it is.
-    fn decide_shutdown(&self) -> Decision {
+    fn decide_shutdown(&self, now: Now) -> Decision {
         if self.paused() {
             return Decision::Exit {
                 code: 0,
@@ -268,20 +288,13 @@ impl Agent {
             };
         }
         if self.local.server() != Server::Down {
-            let plan = StopPlan {
-                first: StopMode::Fast,
-                immediate_after: Span::secs(60),
-                kill_after: Span::secs(62),
-            };
-            let plan = self
-                .authority()
-                .until()
-                .map_or(plan, |_| self.shutdown_plan());
-            return Decision::Stop {
-                why: StopReason::Shutdown,
-                plan,
-                checkpoint_first: true,
-            };
+            let limit = self.store.config.primary_stop_timeout;
+            return self.stop_in_order(
+                now,
+                StopReason::Shutdown,
+                limit.unwrap_or(SHUTDOWN_STOP),
+                true,
+            );
         }
         match self.tenure.key {
             Key::Held { .. } if self.tenure.call.is_none() => Decision::Release {
@@ -304,16 +317,31 @@ impl Agent {
         }
     }
 
-    fn shutdown_plan(&self) -> StopPlan {
-        let limit = self
-            .store
-            .config
-            .primary_stop_timeout
-            .unwrap_or(Span::secs(60));
-        StopPlan {
-            first: StopMode::Fast,
-            immediate_after: limit,
-            kill_after: limit + Span::secs(1),
+    /// A stop that leaves a clean server, made harder after `limit`, and never later than the authority lasts of a
+    /// server that may write. Without authority there is nothing to be done in order.
+    fn stop_in_order(
+        &self,
+        now: Now,
+        why: StopReason,
+        limit: Span,
+        checkpoint_first: bool,
+    ) -> Decision {
+        let authority = self.authority();
+        if self.local.may_write() && !authority.stands(now.mono) {
+            return immediate(why);
+        }
+        let left = authority
+            .until()
+            .map_or(limit, |until| until.since(now.mono));
+        let limit = limit.min(left);
+        Decision::Stop {
+            why,
+            plan: StopPlan {
+                first: StopMode::Fast,
+                immediate_after: limit,
+                kill_after: limit + Span::secs(1),
+            },
+            checkpoint_first,
         }
     }
 
@@ -366,7 +394,7 @@ impl Agent {
         if !self.fencer_covers(now) {
             return Decision::Wait(Waiting::FencerNotReady);
         }
-        let until = self.authority().until();
+        let until = self.lease_until();
         let whole = self
             .tenure
             .session
@@ -456,7 +484,8 @@ impl Agent {
         let spent = self
             .crashed_at
             .is_some_and(|at| now.mono.since(at) >= budget);
-        spent && self.somebody_could_take_over(cluster)
+        // In pause nobody takes over, so there is nothing to be gained by giving up.
+        spent && !self.paused() && self.somebody_could_take_over(cluster)
     }
 
     /// By the member keys alone: the race that follows a release asks everybody anyway.
@@ -494,7 +523,9 @@ impl Agent {
             (Server::Down, DataDir::Present(control)) => {
                 match self.foreign_system(cluster, control) {
                     Some(exit) => exit,
-                    None => self.start_alone(now),
+                    None => self
+                        .decide_forgotten(now, cluster, control)
+                        .unwrap_or_else(|| self.start_alone(now)),
                 }
             }
             (Server::Standby | Server::Primary, DataDir::Present(control)) => {
@@ -512,6 +543,9 @@ impl Agent {
     }
 
     fn decide_race(&self, now: Now, cluster: &Cluster) -> Decision {
+        if self.paused() && !self.is_named_in_pause() {
+            return Decision::Wait(Waiting::Paused);
+        }
         match &cluster.initialize {
             // A standby never founds a cluster: its primary may be alive elsewhere.
             Initialize::Absent if !self.seen_initialized => Decision::Exit {

@@ -234,11 +234,15 @@ pub enum StopReason {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CancelReason {
-    TermEnded { term: Term },
+    TermEnded {
+        term: Term,
+    },
     Stopping,
     LeaderChanged,
     StartTimeout,
     ReinitForced,
+    /// A stop in order is under way and the authority to write is over: it becomes immediate.
+    AuthorityOver,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,6 +271,8 @@ pub enum AcquireReason {
     Bootstrap,
     /// A running primary found the cluster without a leader key (first start, or after pause).
     RunningPrimary,
+    /// The store knows no cluster, and the server that is down here was a primary.
+    FormerPrimary,
     Healthiest {
         position: Lsn,
         answered: u32,
@@ -566,6 +572,9 @@ impl fmt::Display for CancelReason {
             CancelReason::LeaderChanged => f.write_str("the leader has changed"),
             CancelReason::StartTimeout => f.write_str("the start budget is spent"),
             CancelReason::ReinitForced => f.write_str("a forced reinit was requested"),
+            CancelReason::AuthorityOver => {
+                f.write_str("the write authority is over: the stop becomes immediate")
+            }
         }
     }
 }
@@ -595,6 +604,9 @@ impl fmt::Display for AcquireReason {
         match self {
             AcquireReason::Bootstrap => f.write_str("founding the cluster"),
             AcquireReason::RunningPrimary => f.write_str("I run as a primary and nobody leads"),
+            AcquireReason::FormerPrimary => {
+                f.write_str("the store knows no cluster, and this was its primary")
+            }
             AcquireReason::Healthiest {
                 position,
                 answered,

@@ -65,7 +65,7 @@ impl Election {
 
     /// Is there a ballot that may be judged? One of an earlier vacancy tells of another race: its answers were true
     /// before the leader that has just gone wrote what only some members have.
-    fn has_current_ballot(&self, now: Mono, vacant_since: Option<Mono>) -> bool {
+    pub fn has_current_ballot(&self, now: Mono, vacant_since: Option<Mono>) -> bool {
         self.ballot.as_ref().is_some_and(|ballot| {
             vacant_since.is_none_or(|since| ballot.asked_at >= since)
                 && now.since(ballot.asked_at) < BALLOT_AGE_MAX
@@ -74,7 +74,12 @@ impl Election {
 
     /// The questions of this ballot have all been answered, or waited for long enough. `looked_at`: since when
     /// my own position is known to be true.
-    fn is_complete(&self, now: Mono, former: Option<&MemberName>, looked_at: Option<Mono>) -> bool {
+    pub fn is_complete(
+        &self,
+        now: Mono,
+        former: Option<&MemberName>,
+        looked_at: Option<Mono>,
+    ) -> bool {
         let Some(ballot) = &self.ballot else {
             return false;
         };
@@ -224,7 +229,7 @@ impl Agent {
                     .unwrap_or(ElectionLoss::Conflict),
             );
         }
-        if self.is_handed_the_key(now, cluster) {
+        if self.is_handed_the_key(now, cluster, status) {
             return Decision::Acquire {
                 why: AcquireReason::Named,
             };
@@ -250,12 +255,23 @@ impl Agent {
         }
     }
 
-    /// The old leader gave the key up, and the request that it followed names me. A release says that nothing of
-    /// its server is left, and the acquisition is guarded by the version of the request: nobody need be asked.
-    fn is_handed_the_key(&self, now: Now, cluster: &Cluster) -> bool {
+    /// The old leader gave the key up, its request names me, and I have the end of what it wrote. A release says that
+    /// nothing of its server is left, and the acquisition is guarded by the version of the request: nobody need be
+    /// asked. A request that another leader had prepared, or that names none, proves nothing of this.
+    fn is_handed_the_key(&self, now: Now, cluster: &Cluster, status: &SqlStatus) -> bool {
         let released = matches!(self.store.vacant, Some((_, Vacancy::Released)));
+        let former = self.store.last_leader.as_ref().map(|k| &k.owner);
         let request = cluster.failover.as_ref().filter(|r| is_due(r, now));
-        released && request.is_some_and(|r| r.member.as_ref() == Some(&self.settings.name))
+        let handed = request.is_some_and(|r| {
+            let from_former = r.leader.is_some() && r.leader.as_ref() == former;
+            from_former && r.member.as_ref() == Some(&self.settings.name)
+        });
+        // What was published is where the shutdown checkpoint begins.
+        let known = cluster.status.as_ref().map(|s| s.position());
+        let whole = known.is_some_and(|end| position(status) > end);
+        let history = cluster.history.as_ref().map(|h| h.timeline());
+        let newest = history.is_none_or(|t| status.timeline.max(status.received_timeline) >= t);
+        released && handed && whole && newest
     }
 
     /// The gates that need no one else's word.
@@ -357,11 +373,14 @@ impl Agent {
             former,
         };
         if let Some(request) = cluster.failover.as_ref().filter(|r| is_due(r, now)) {
-            if request.member.as_ref() == Some(me) {
+            // Prepared by another than the leader that is gone, it is history and gives nobody a precedence.
+            let stale = request.leader.is_some() && request.leader.as_ref() != former;
+            if request.member.as_ref() == Some(me) && !stale {
                 self.nobody_is_primary(ballot)?;
                 // What a switchover was prepared with may be history by now; an operator who forces one knows.
                 if request.leader.is_some() {
                     nobody_has_moved_on(standing.timeline, &ballot.answers)?;
+                    self.check_hand_over(now, cluster, status)?;
                 }
                 return Ok(AcquireReason::Named);
             }
@@ -390,25 +409,28 @@ impl Agent {
         })
     }
 
-    /// A switchover that names nobody is handed over to the candidate that the old leader chose and asked, and loses
-    /// nothing only if that one wins: a member that cannot reach the others must not be faster.
+    /// A leader that gave the key up in order has published where its WAL ends. A switchover, or the agent's stop, loses
+    /// nothing only if somebody wins who has it: a member that cannot reach the others must not be faster.
     fn check_hand_over(
         &self,
         now: Now,
         cluster: &Cluster,
         status: &SqlStatus,
     ) -> Result<(), ElectionLoss> {
-        let (Some((since, Vacancy::Released)), Some(request), Some(known)) =
-            (self.store.vacant, &cluster.failover, &cluster.status)
+        let (Some((since, Vacancy::Released)), Some(known)) = (self.store.vacant, &cluster.status)
         else {
             return Ok(());
         };
         let former = self.store.last_leader.as_ref().map(|k| &k.owner);
-        let handed_over = request.leader.is_some() && request.leader.as_ref() == former;
+        let request = cluster.failover.as_ref().filter(|r| is_due(r, now));
+        let handed_over =
+            request.is_some_and(|r| r.leader.is_some() && r.leader.as_ref() == former);
         let patient = now.mono.since(since) < HAND_OVER_FIRST;
-        // What was published is where the shutdown checkpoint begins.
-        let lacks = position(status) <= known.position();
-        if handed_over && is_due(request, now) && patient && lacks {
+        let mine = position(status);
+        // A hand-over publishes where the shutdown checkpoint begins, which its candidate has shown to have. After any
+        // other release the end of what clients wrote has to do.
+        let lacks = mine < known.position() || (handed_over && mine == known.position());
+        if patient && lacks {
             let bytes = known.position().bytes_ahead_of(position(status));
             return Err(ElectionLoss::Lag { bytes, allowed: 0 });
         }

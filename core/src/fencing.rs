@@ -62,6 +62,10 @@ impl Agent {
         let Some(term) = self.term() else {
             return false;
         };
+        // Maintenance mode: nothing is fenced, and what runs now runs by an operator's command.
+        if self.authority() == Authority::Paused {
+            return true;
+        }
         let armed = self.fencing.ready
             && self
                 .fencing
@@ -81,6 +85,9 @@ impl Agent {
 
     /// The fencer is gone for longer than a replacement may take.
     pub fn fencer_overdue(&self, now: Now) -> bool {
+        if self.paused() {
+            return false;
+        }
         match self.settings.safety.fencer {
             FencerMode::Off => false,
             FencerMode::Auto | FencerMode::Required => self

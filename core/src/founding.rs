@@ -76,6 +76,11 @@ impl Agent {
             (Server::Down, DataDir::Present(_)) if !self.fencer_covers(now) => {
                 Decision::Wait(Waiting::FencerNotReady)
             }
+            (Server::Down, DataDir::Present(_))
+                if self.lane.pausing("start", now.mono).is_some() =>
+            {
+                retry("start", "see above")
+            }
             (Server::Down, DataDir::Present(_)) => Decision::Start {
                 role: StartAs::Primary,
                 why: StartReason::NewCluster,
@@ -280,8 +285,9 @@ impl Agent {
         }
     }
 
+    /// Once its roles exist a client may have written: from then on nothing is undone, and what failed is tried again.
     pub fn founding_failed(&mut self, why: &str) {
-        if let Some(founding) = &mut self.founding {
+        if let Some(founding) = self.founding.as_mut().filter(|f| !f.roles_done) {
             founding.failed = founding.failed.take().or_else(|| Some(why.to_string()));
         }
     }
@@ -297,6 +303,10 @@ impl Agent {
         };
         if lost {
             self.founding_failed("another member has founded the cluster");
+            // With rows of clients in it the directory stays as it is: a foreign cluster's, for its operator to judge.
+            if self.founding.as_ref().is_some_and(|f| f.roles_done) {
+                self.founding = None;
+            }
         }
     }
 

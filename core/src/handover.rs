@@ -1,5 +1,6 @@
 //! How a leader hands over on purpose: choose, stop cleanly, see that the candidate holds the shutdown
-//! checkpoint, release. If any step fails, the old leader resumes and says why.
+//! checkpoint, release. If any step fails, the old leader resumes and says why. A stop that had to be forced is
+//! recovered from and tried once more as the same hand-over: the backend that held it up is gone by then.
 //! A planned switchover loses no commit: the key is only released to who has everything.
 
 use crate::agent::{Agent, Output};
@@ -27,6 +28,8 @@ const CONFIRM_PAUSE: Span = Span::millis(25);
 /// hold the cluster up.
 const FAST_STOP_BUDGET: Span = Span::millis(1_500);
 const KILL_AFTER: Span = Span::millis(1_900);
+/// After a forced stop: how long the candidate may take to stream again before somebody else is chosen.
+const AGAIN_BUDGET: Span = Span::secs(8);
 /// Between two attempts to hand over to a member that has the mode which this build lacks.
 const MODE_RETRY: Span = Span::secs(30);
 /// How long the old leader leaves the race to the others after it handed over.
@@ -54,6 +57,11 @@ pub enum Phase {
     Resuming {
         why: String,
     },
+    /// The stop was forced: the old leader starts again in place, and hands over as soon as `candidate` streams.
+    Recovering {
+        candidate: MemberName,
+        since: Mono,
+    },
 }
 
 /// Why the leader hands over.
@@ -71,6 +79,8 @@ pub struct Handover {
     pub candidate: Option<MemberName>,
     pub since: Mono,
     pub phase: Phase,
+    /// Its stop had to be forced once: once more, and it is given up.
+    pub was_forced: bool,
 }
 
 fn stop_reason(cause: Cause, candidate: &MemberName) -> StopReason {
@@ -98,11 +108,13 @@ impl Agent {
     }
 
     fn begin(&mut self, now: Now, cause: Cause, candidate: Option<MemberName>) {
+        self.rejoin.by_command = true;
         self.handover = Some(Handover {
             cause,
             candidate,
             since: now.mono,
             phase: Phase::Choosing { ballot: None },
+            was_forced: false,
         });
     }
 
@@ -182,6 +194,7 @@ impl Agent {
             (
                 Phase::Stopping { .. }
                 | Phase::Resuming { .. }
+                | Phase::Recovering { .. }
                 | Phase::Choosing { .. }
                 | Phase::Confirming { .. },
                 _,
@@ -249,9 +262,15 @@ impl Agent {
             Phase::Resuming { why } if self.local.server() == Server::Primary => {
                 self.give_up_handover(now, &why, out);
             }
+            Phase::Recovering { candidate, since }
+                if self.streams_from_me(&candidate) || now.mono.since(since) >= AGAIN_BUDGET =>
+            {
+                self.choose_again(&candidate);
+            }
             Phase::Choosing { ballot: None }
             | Phase::Stopping { .. }
             | Phase::Confirming { .. }
+            | Phase::Recovering { .. }
             | Phase::Resuming { .. } => {}
         }
     }
@@ -268,7 +287,7 @@ impl Agent {
             .filter(|c| c.state == crate::postgres::DbState::ShutDown)
             .map(|c| c.checkpoint);
         let Some(checkpoint) = checkpoint else {
-            return self.resume_leading("the stop was not clean: a backend did not answer".into());
+            return self.recover_from_forced_stop(now, candidate);
         };
         if let Some(handover) = &mut self.handover {
             handover.phase = Phase::Confirming {
@@ -279,6 +298,35 @@ impl Agent {
                 again_at: now.mono,
                 confirmed: false,
             };
+        }
+    }
+
+    fn recover_from_forced_stop(&mut self, now: Now, candidate: MemberName) {
+        let Some(handover) = &mut self.handover else {
+            return;
+        };
+        if handover.was_forced {
+            return self.resume_leading("the stop was not clean: a backend did not answer".into());
+        }
+        handover.was_forced = true;
+        let since = now.mono;
+        handover.phase = Phase::Recovering { candidate, since };
+    }
+
+    fn streams_from_me(&self, member: &MemberName) -> bool {
+        let standbys = self.local.answered().filter(|s| !s.in_recovery);
+        standbys.is_some_and(|s| s.standbys.iter().any(|c| c.application_name == member.0))
+    }
+
+    /// Should the server not be back either, there is nobody to hand over to in this way.
+    fn choose_again(&mut self, candidate: &MemberName) {
+        if self.local.server() != Server::Primary {
+            return self.resume_leading(format!(
+                "the stop was not clean, and {candidate} did not stream again in time"
+            ));
+        }
+        if let Some(handover) = &mut self.handover {
+            handover.phase = Phase::Choosing { ballot: None };
         }
     }
 
@@ -356,6 +404,7 @@ impl Agent {
         member: &MemberName,
         answer: &PeerAnswer,
     ) -> bool {
+        let timeline = self.local.last_timeline;
         match self.handover.as_mut().map(|h| &mut h.phase) {
             Some(Phase::Choosing {
                 ballot: Some(ballot),
@@ -374,13 +423,15 @@ impl Agent {
                 *again_at = now.mono + CONFIRM_PAUSE;
                 // The position is the end of received WAL: past the start of the record means that it has the record,
                 // since a walreceiver only reports whole writes of the sender's records up to the shutdown.
-                *confirmed |= matches!(answer, PeerAnswer::Status(s) if s.position > *checkpoint);
+                *confirmed |= matches!(answer, PeerAnswer::Status(s)
+                    if s.position > *checkpoint && s.timeline.is_none_or(|t| Some(t) == timeline));
                 true
             }
             Some(
                 Phase::Choosing { .. }
                 | Phase::Stopping { .. }
                 | Phase::Confirming { .. }
+                | Phase::Recovering { .. }
                 | Phase::Resuming { .. },
             )
             | None => false,
@@ -395,6 +446,7 @@ impl Agent {
             Some(Phase::Confirming {
                 since, again_at, ..
             }) => vec![*since + CONFIRM_BUDGET, *again_at],
+            Some(Phase::Recovering { since, .. }) => vec![*since + AGAIN_BUDGET],
             Some(
                 Phase::Choosing { ballot: None } | Phase::Stopping { .. } | Phase::Resuming { .. },
             )

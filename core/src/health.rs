@@ -125,6 +125,11 @@ fn primary(view: &View, now: Now) -> Verdict {
         return Err(HealthReason::StandbyCluster);
     }
     may_lead(view, now)?;
+    // A founding that fails is undone, directory and all: no client is sent there before its roles exist.
+    if view.state == State::InitializingNewCluster {
+        let state = view.state.to_string();
+        return Err(HealthReason::StateIs { state });
+    }
     let observed = view.observed.as_ref().ok_or(HealthReason::NotObserved)?;
     if observed.processes.postmaster.is_none() {
         return Err(HealthReason::PostmasterGone);

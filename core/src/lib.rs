@@ -62,6 +62,7 @@ pub mod election;
 pub mod exchange;
 pub mod fencer;
 pub mod fencing;
+pub mod forgotten;
 pub mod founding;
 pub mod handover;
 pub mod health;

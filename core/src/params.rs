@@ -20,6 +20,10 @@ const CONTROLLED: [(&str, &str); 10] = [
     ("wal_level", "replica"),
 ];
 
+/// What Tanist sets where nobody else does. PostgreSQL's own 5 s between two attempts of a standby to stream is what a
+/// failover or a switchover would wait for: it only asks for WAL more often while its upstream is away.
+const UNLESS_SET: [(&str, &str); 1] = [("wal_retrieve_retry_interval", "500ms")];
+
 /// Always so, whatever anybody configures.
 const FIXED: [(&str, &str); 1] = [("wal_log_hints", "on")];
 
@@ -34,6 +38,7 @@ pub fn desired(
 ) -> BTreeMap<String, String> {
     let mut wanted: BTreeMap<String, String> = CONTROLLED
         .iter()
+        .chain(&UNLESS_SET)
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();
     let is_controlled = |name: &str| CONTROLLED.iter().any(|(controlled, _)| *controlled == name);

@@ -13,6 +13,32 @@ impl Agent {
         self.store.config.paused
     }
 
+    /// A command for this very member acts even in pause, until what it asked for is there: a server that a restart,
+    /// a reinit or a switchover took down is not left down.
+    pub fn is_commanded_in_pause(&self) -> bool {
+        let under_way = self.rejoin.by_command || self.handover.is_some();
+        under_way || self.requests.restart_wanted() || self.is_named_in_pause()
+    }
+
+    /// The request of an operator makes this standby the leader; in pause nothing else does.
+    pub fn is_named_in_pause(&self) -> bool {
+        let Some(cluster) = &self.store.cluster else {
+            return false;
+        };
+        let free = self.holds_key() || cluster.is_unlocked();
+        free && self.local.server() == Server::Standby && self.promotion_commanded(cluster)
+    }
+
+    /// Back under a leader, or a leader itself: from here on maintenance mode holds again.
+    pub fn note_command_done(&mut self) {
+        let begun = self.rejoin.reinit || self.requests.restart_wanted() || self.handover.is_some();
+        let leads = self.holds_key() && self.local.server() == Server::Primary;
+        let follows = matches!(self.decision, Decision::Follow { .. });
+        if !begun && (leads || follows) {
+            self.rejoin.by_command = false;
+        }
+    }
+
     pub fn decide_paused(&self, now: Now, cluster: &Cluster) -> Decision {
         let server = self.local.server();
         if self.holds_key() {
@@ -41,6 +67,7 @@ impl Agent {
             // A running primary takes the free key, so that clients and peers can see who leads.
             Server::Primary
                 if cluster.is_unlocked()
+                    && self.store.config.missing_modes.is_empty()
                     && self.is_of_this_cluster(cluster)
                     && self.tenure.call.is_none()
                     && now.mono >= self.tenure.ask_key_at =>

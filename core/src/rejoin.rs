@@ -44,6 +44,8 @@ pub struct Rejoin {
     pub last_refusal: Option<String>,
     /// Operator's reinit: what is here is to be discarded and cloned anew.
     pub reinit: bool,
+    /// A command took this member out of the cluster: it comes back by itself, in pause as well.
+    pub by_command: bool,
     /// Since when it runs without streaming from the leader it follows.
     pub not_streaming_since: Option<Mono>,
 }

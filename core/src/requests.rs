@@ -75,6 +75,13 @@ impl Requests {
             .any(|o| matches!(o.kind, Kind::Restart { stopped: false }) && o.answer.is_none())
     }
 
+    /// PostgreSQL is down because a restart was asked for.
+    pub fn restart_under_way(&self) -> bool {
+        self.open
+            .values()
+            .any(|o| matches!(o.kind, Kind::Restart { stopped: true }) && o.answer.is_none())
+    }
+
     /// A stop has ended: the restarts that were asked for go on with the start.
     pub fn restart_stopped_after(&mut self, ended: &Ended) {
         if !matches!(ended, Ended::Done) {
@@ -376,8 +383,11 @@ impl Agent {
         if let Some(open) = self.requests.open.get_mut(id) {
             open.kind = Kind::Restart { stopped: false };
             open.phase = "restarting".into();
-            open.until = open.since + self.store.config.primary_start_timeout;
+            // The stop takes its time, too, and 0 means that a crash is not waited for, not an operator's restart.
+            let start = self.store.config.primary_start_timeout;
+            open.until = open.since + start.max(SHORTEST_WAIT.times(2));
         }
+        self.rejoin.by_command = true;
         Ok(())
     }
 
@@ -402,6 +412,7 @@ impl Agent {
             );
         }
         self.rejoin.reinit = true;
+        self.rejoin.by_command = true;
         self.lane.forget_failures();
         self.answer(id, Answer::Accepted("reinitialize started".into()), out);
         Ok(())
@@ -483,16 +494,17 @@ impl Agent {
                 code: Refusal::Conflict,
                 why: "somebody else changed it in the meantime".into(),
             }),
-            (
-                DcsOutcome::SessionGone
-                | DcsOutcome::Denied(_)
-                | DcsOutcome::NotSent(_)
-                | DcsOutcome::Unknown(_),
-                _,
-            ) => Some(Answer::Refused {
-                code: Refusal::Unavailable,
-                why: format!("the DCS did not take it: {}", reason_of(outcome)),
-            }),
+            // It may have been written, and then it is acted on: to say "refused" would be a guess.
+            (DcsOutcome::Unknown(_), _) => Some(Answer::StillRunning(format!(
+                "no verdict from the DCS, the request may still be carried out: {}",
+                reason_of(outcome)
+            ))),
+            (DcsOutcome::SessionGone | DcsOutcome::Denied(_) | DcsOutcome::NotSent(_), _) => {
+                Some(Answer::Refused {
+                    code: Refusal::Unavailable,
+                    why: format!("the DCS did not take it: {}", reason_of(outcome)),
+                })
+            }
         };
         if let Some(answer) = answer {
             self.answer(&id, answer, out);

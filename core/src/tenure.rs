@@ -44,8 +44,8 @@ pub struct Tenure {
     pub resumption: Resumption,
     /// Who took the key from me, when that is known.
     pub lost_to: Option<MemberName>,
-    /// A primary that runs without the key may ask for it: after the agent's start and after pause.
-    pub may_adopt: bool,
+    /// Since when a primary that runs without the key may ask for it: after the agent's start and after pause.
+    pub may_adopt: Option<Mono>,
     pub last_failure: Option<String>,
     /// When the key was last given up on purpose.
     pub released_at: Option<Mono>,
@@ -70,7 +70,7 @@ impl Tenure {
             due: now.mono,
             resumption: Resumption::Untried,
             lost_to: None,
-            may_adopt: true,
+            may_adopt: Some(now.mono),
             last_failure: None,
             released_at: None,
             owes_release: None,
@@ -115,6 +115,14 @@ impl Agent {
                 Authority::None
             }
         }
+    }
+
+    /// When the lease under the leader key ends for us, in pause as well: nothing is fenced there, but a member
+    /// becomes writable only on a lease that stands.
+    pub fn lease_until(&self) -> Option<Mono> {
+        let session = self.tenure.session.filter(|_| self.term().is_some())?;
+        let ttl = self.store.config.timing.ttl;
+        Some(authority_until(session, ttl, &self.settings.safety))
     }
 
     pub fn holds_key(&self) -> bool {
@@ -433,7 +441,7 @@ impl Agent {
                 self.tenure.session = Some(*session);
                 self.tenure.key = Key::Held { term: *term };
                 self.tenure.lost_to = None;
-                self.tenure.may_adopt = false;
+                self.tenure.may_adopt = None;
                 self.tenure.may_land_late = false;
                 self.tenure.owes_release = None;
                 out.notes.push(Note::KeyAcquired { term: *term });
@@ -578,7 +586,7 @@ impl Agent {
             Some(key) if key.owner == self.settings.name && Some(key.lease) == mine => {
                 self.tenure.key = Key::Held { term: key.term };
                 self.tenure.due = now.mono;
-                self.tenure.may_adopt = false;
+                self.tenure.may_adopt = None;
             }
             Some(key) => {
                 let owner = key.owner.clone();

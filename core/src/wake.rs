@@ -32,6 +32,7 @@ impl Agent {
         let mut add = |at: Option<Mono>, why| wakes.extend(at.map(|at| (at, why)));
         add(self.orderly_stop_at(), WakeReason::Authority);
         add(self.authority().until(), WakeReason::Authority);
+        add(self.adopts_until(), WakeReason::Authority);
         add(self.fencer_deadline(), WakeReason::Fencer);
         add(self.fencer_retry(), WakeReason::Fencer);
         add(self.reading_due(), WakeReason::Retry);

@@ -179,7 +179,7 @@ impl Server {
             data_dir: self.data_dir(),
             program: "postgres".into(),
         };
-        instance.processes(None, None).len()
+        instance.processes(None, None).unwrap().len()
     }
 }
 

@@ -464,6 +464,15 @@ fn a_half_rewound_directory_is_never_started() {
             let second = aside(&room.dir);
             assert_eq!(second.len(), 1);
             assert_ne!(first, second);
+            // A clone that was cut short is no copy of anything: the whole one stays.
+            std::fs::write(a.settings.data_dir.join("half"), "of a clone").unwrap();
+            std::fs::write(a.settings.state_dir.join("clone-unfinished"), "from b\n").unwrap();
+            a.done(Operation::DiscardData {
+                why: DiscardReason::ReinitRequested,
+            })
+            .await;
+            assert_eq!(aside(&room.dir), second);
+            assert_eq!(a.seen.clone().unwrap().data_dir, DataDir::Empty);
         },
     );
 }

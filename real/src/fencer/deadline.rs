@@ -22,6 +22,20 @@ pub struct Deadline {
 pub enum Left {
     Nothing,
     Processes(usize),
+    /// The process table could not be read: somebody may be left.
+    Unknown,
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Left::Nothing => f.write_str("no process of the instance is left"),
+            Left::Processes(count) => write!(f, "{count} processes of the instance are left"),
+            Left::Unknown => f.write_str(
+                "the process table cannot be read, so processes of the instance may be left",
+            ),
+        }
+    }
 }
 
 impl Deadline {
@@ -59,7 +73,9 @@ impl Deadline {
 
     fn arm(&mut self, wanted: Armed) -> Result<(), String> {
         let until = match self.armed {
-            Some(held) if held.term > wanted.term => {
+            // A later tenure has the higher term, unless the store was wiped and counts anew: then its lease is another
+            // one and its deadline, on this host's own clock, lies beyond the one that is held.
+            Some(held) if held.term > wanted.term && !is_of_new_store(&held, &wanted) => {
                 return Err(format!(
                     "armed for the later tenure {}, not for {}",
                     held.term, wanted.term
@@ -101,16 +117,18 @@ impl Deadline {
             DisarmReason::Pause => self.paused = Some(term),
             DisarmReason::NoBackendCanWrite => match left() {
                 Left::Nothing => {}
-                Left::Processes(count) => {
-                    return Err(format!(
-                        "{count} processes of the instance are left, and a living one may write"
-                    ));
+                left @ (Left::Processes(_) | Left::Unknown) => {
+                    return Err(format!("{left}, and a living one may write"));
                 }
             },
         }
         self.armed = None;
         Ok(())
     }
+}
+
+fn is_of_new_store(held: &Armed, wanted: &Armed) -> bool {
+    held.lease != wanted.lease && wanted.until > held.until
 }
 
 #[cfg(test)]
@@ -174,9 +192,27 @@ mod tests {
     }
 
     #[test]
+    fn a_wiped_store_counts_its_terms_anew() {
+        let anew = |until| FencerRequest::Arm {
+            term: Term(1),
+            lease: LeaseId(77),
+            until: Mono(until),
+        };
+        check(&[arm(9, 100), anew(200)], LIVING, true, Some(200));
+        // Late words of an earlier tenure never have the later deadline.
+        check(&[arm(9, 100), anew(90)], LIVING, false, Some(100));
+    }
+
+    #[test]
     fn disarming_without_proof_is_refused() {
         let proof = DisarmReason::NoBackendCanWrite;
         check(&[arm(1, 100), disarm(1, proof)], LIVING, false, Some(100));
+        check(
+            &[arm(1, 100), disarm(1, proof)],
+            Left::Unknown,
+            false,
+            Some(100),
+        );
         check(&[arm(1, 100), disarm(1, proof)], Left::Nothing, true, None);
         check(
             &[arm(2, 100), disarm(1, proof)],

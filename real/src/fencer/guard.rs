@@ -160,7 +160,10 @@ impl Guard {
         let answer = match command {
             Command::Hello { .. } | Command::Status => Answer::Status(Box::new(self.status())),
             Command::Ping => Answer::Done,
-            Command::Processes => Answer::Processes(self.processes()),
+            Command::Processes => match self.processes() {
+                Ok(processes) => Answer::Processes(processes),
+                Err(e) => refused(format!("the process table cannot be read: {e}")),
+            },
             Command::Diagnostics => Answer::Diagnostics(self.diagnostics.lines()),
             Command::Fence { reason } => {
                 if self.ending.is_none() {
@@ -198,8 +201,9 @@ impl Guard {
     fn spawn(&mut self, wanted: &SpawnPostmaster, now: Mono) -> Answer {
         // Two postmasters in one directory would be PostgreSQL's own interlock's to prevent, and an
         // orphaned backend beside a new postmaster corrupts data.
-        if let Left::Processes(count) = self.left(None) {
-            return refused(format!("{count} processes of the instance are left"));
+        match self.left(None) {
+            Left::Nothing => {}
+            left @ (Left::Processes(_) | Left::Unknown) => return refused(left.to_string()),
         }
         match Postmaster::spawn(wanted) {
             Ok(postmaster) => {
@@ -228,18 +232,16 @@ impl Guard {
             Some(wanted) => found == wanted,
             None => true,
         };
-        match self
-            .processes()
-            .iter()
-            .filter(|process| counted(process.kind))
-            .count()
-        {
+        let Ok(processes) = self.processes() else {
+            return Left::Unknown;
+        };
+        match processes.iter().filter(|p| counted(p.kind)).count() {
             0 => Left::Nothing,
             count => Left::Processes(count),
         }
     }
 
-    fn processes(&self) -> Vec<super::process_table::InstanceProcess> {
+    fn processes(&self) -> std::io::Result<Vec<super::process_table::InstanceProcess>> {
         let held = self.postmaster.as_ref().map(Postmaster::id);
         self.instance.processes(held, Some(self.own.pid))
     }

@@ -39,7 +39,7 @@ pub struct Reaped {
 
 impl Postmaster {
     pub fn spawn(wanted: &SpawnPostmaster) -> std::io::Result<Postmaster> {
-        let child = Command::new("/proc/self/exe")
+        let mut child = Command::new("/proc/self/exe")
             .arg(LAUNCH)
             .arg(&wanted.log_path)
             .args(&wanted.argv)
@@ -50,7 +50,15 @@ impl Postmaster {
             .stderr(Stdio::null())
             .spawn()?;
         // Not yet reaped, so its number and its start time are still its own even if it has ended.
-        let start_time = stat(child.id()).map_or(0, |stat| stat.start_time);
+        let start_time = match stat(child.id()) {
+            Ok(found) => found.map_or(0, |stat| stat.start_time),
+            // Whom we cannot name we cannot hold.
+            Err(e) => {
+                child.kill()?;
+                child.wait()?;
+                return Err(e);
+            }
+        };
         let id = ProcessId {
             pid: child.id(),
             start_time,
@@ -69,7 +77,10 @@ impl Postmaster {
                 id.pid, id.start_time
             ));
         };
-        if !instance.is_server(id.pid) {
+        let server = instance
+            .is_server(id.pid)
+            .map_err(|e| format!("process {} cannot be looked at: {e}", id.pid))?;
+        if !server {
             return Err(format!(
                 "process {} does not run {} in {:?}",
                 id.pid, instance.program, instance.data_dir

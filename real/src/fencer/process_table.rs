@@ -1,12 +1,16 @@
 //! Which processes belong to this PostgreSQL instance? Answers from /proc alone, which is memory, not a disk.
 //! Knows nothing of deadlines, and signals nobody.
 //!
+//! What cannot be read is an error, never "nobody": too many open files must not look like an instance that has ended.
+//!
 //! Only `stat`, `cwd` and `exe` are read. `/proc/PID/cmdline` would be telling, but reading it takes the
 //! memory map lock of that process and may wait for its swapped pages: exactly when a fencer must not wait.
 
 use rustix::fs::{CWD, readlinkat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A process, safe against the reuse of its number.
@@ -57,22 +61,46 @@ pub enum Life {
 }
 
 /// The process `pid` right now; `None` when there is none.
-pub fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+pub fn stat(pid: u32) -> io::Result<Option<Stat>> {
+    read_stat(&PathBuf::from(format!("/proc/{pid}/stat")))
+}
+
+fn read_stat(path: &Path) -> io::Result<Option<Stat>> {
+    match std::fs::read(path) {
+        Ok(line) => match parse_stat(&line) {
+            Some(stat) => Ok(Some(stat)),
+            None => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is no line of the process table", path.display()),
+            )),
+        },
+        Err(e) if is_gone(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The only errors by which the kernel says that there is no such process.
+fn is_gone(e: &io::Error) -> bool {
+    let code = e.raw_os_error();
+    code == Some(Errno::NOENT.raw_os_error()) || code == Some(Errno::SRCH.raw_os_error())
 }
 
 /// The living process `pid`, named so that its number can be recycled without harm.
 pub fn identify(pid: u32) -> Option<ProcessId> {
-    let stat = stat(pid)?;
+    let stat = stat(pid).ok()??;
     (stat.life == Life::Alive).then_some(ProcessId {
         pid,
         start_time: stat.start_time,
     })
 }
 
-/// Is this very process alive?
+/// Is this very process alive? One that cannot be asked for is.
 pub fn is_alive(id: ProcessId) -> bool {
-    identify(id.pid) == Some(id)
+    match stat(id.pid) {
+        Ok(Some(stat)) => stat.life == Life::Alive && stat.start_time == id.start_time,
+        Ok(None) => false,
+        Err(_) => true,
+    }
 }
 
 fn parse_stat(line: &[u8]) -> Option<Stat> {
@@ -93,21 +121,21 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
 
 impl Instance {
     /// Does this process run the server's program in the data directory?
-    pub fn is_server(&self, pid: u32) -> bool {
-        self.runs_program(pid) && self.works_in_data_dir(pid)
+    pub fn is_server(&self, pid: u32) -> io::Result<bool> {
+        Ok(self.runs_program(pid)? && self.works_in_data_dir(pid)?)
     }
 
-    fn runs_program(&self, pid: u32) -> bool {
-        link(pid, "exe").is_some_and(|exe| {
-            exe.file_name()
-                .and_then(|name| name.to_str())
-                // After an upgrade the old program goes on running from a deleted file.
-                .is_some_and(|name| name.trim_end_matches(" (deleted)") == self.program)
-        })
+    fn runs_program(&self, pid: u32) -> io::Result<bool> {
+        let exe = link(pid, "exe")?;
+        let name = exe.as_deref().and_then(Path::file_name);
+        let name = name.and_then(|name| name.to_str());
+        // After an upgrade the old program goes on running from a deleted file.
+        Ok(name.is_some_and(|name| name.trim_end_matches(" (deleted)") == self.program))
     }
 
-    fn works_in_data_dir(&self, pid: u32) -> bool {
-        link(pid, "cwd").is_some_and(|cwd| same_dir(&cwd, &self.data_dir))
+    fn works_in_data_dir(&self, pid: u32) -> io::Result<bool> {
+        let cwd = link(pid, "cwd")?;
+        Ok(cwd.is_some_and(|cwd| same_dir(&cwd, &self.data_dir)))
     }
 
     /// Every living process of the instance: the descendants of `postmaster`, those of `subreaper`
@@ -117,8 +145,8 @@ impl Instance {
         &self,
         postmaster: Option<ProcessId>,
         subreaper: Option<u32>,
-    ) -> Vec<InstanceProcess> {
-        let table = read_table();
+    ) -> io::Result<Vec<InstanceProcess>> {
+        let table = read_table()?;
         let mut found = Vec::new();
         for (&pid, stat) in &table {
             if Some(pid) == subreaper || stat.life == Life::Zombie {
@@ -131,8 +159,8 @@ impl Instance {
             let related = descends(&table, pid, postmaster, subreaper);
             // A postmaster that is still being launched does not run the server's program yet.
             let server = Some(id) == postmaster
-                || self.is_server(pid)
-                || (related && self.runs_program(pid));
+                || self.is_server(pid)?
+                || (related && self.runs_program(pid)?);
             if related || server {
                 found.push(InstanceProcess {
                     id,
@@ -141,7 +169,7 @@ impl Instance {
                 });
             }
         }
-        found
+        Ok(found)
     }
 }
 
@@ -172,20 +200,28 @@ fn descends(
     false
 }
 
-fn read_table() -> BTreeMap<u32, Stat> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return BTreeMap::new();
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter_map(|pid| Some((pid, stat(pid)?)))
-        .collect()
+fn read_table() -> io::Result<BTreeMap<u32, Stat>> {
+    let mut table = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if let Some(stat) = stat(pid)? {
+            table.insert(pid, stat);
+        }
+    }
+    Ok(table)
 }
 
-fn link(pid: u32, name: &str) -> Option<PathBuf> {
-    let target = readlinkat(CWD, format!("/proc/{pid}/{name}"), Vec::new()).ok()?;
-    Some(PathBuf::from(target.into_string().ok()?))
+/// Where a link of the process leads. `None`: it is gone, has none (a thread of the kernel), or belongs to another
+/// user, and then it is not of this instance, which runs as the user of its fencer.
+fn link(pid: u32, name: &str) -> io::Result<Option<PathBuf>> {
+    match readlinkat(CWD, format!("/proc/{pid}/{name}"), Vec::new()) {
+        Ok(target) => Ok(target.into_string().ok().map(PathBuf::from)),
+        Err(Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn same_dir(cwd: &Path, data_dir: &Path) -> bool {
@@ -217,9 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_line_is_nobody() {
+    fn what_cannot_be_read_is_an_error_and_only_a_missing_process_is_nobody() {
         assert_eq!(parse_stat(b"9 (postgres) S 1 2"), None);
-        assert_eq!(parse_stat(b""), None);
+        let nobody = Path::new("/proc/4294967295/stat");
+        assert_eq!(read_stat(nobody).unwrap(), None);
+        // A directory and an empty file stand for a table that does not answer as it should.
+        assert!(read_stat(Path::new("/proc")).is_err());
+        assert!(read_stat(Path::new("/dev/null")).is_err());
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub fn measure(instance: &Instance) -> Result<SelfTest, String> {
     }
     loop {
         let before = clock::mono();
-        let left = instance.processes(None, own);
+        let left = instance
+            .processes(None, own)
+            .map_err(|e| format!("the self-test cannot read the process table: {e}"))?;
         let after = clock::mono();
         scan = scan.max(after.since(before));
         reap();

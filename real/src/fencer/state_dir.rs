@@ -1,7 +1,7 @@
 //! What the fencer keeps in its state directory: the lock that makes it the only one, its socket, and
 //! the account of its last firing. Opened at start; afterwards nothing waits for this disk.
 
-use super::process_table::{ProcessId, identify};
+use super::process_table::{ProcessId, identify, is_alive};
 use super::protocol::{Firing, to_line};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
@@ -61,7 +61,7 @@ pub fn lock_holder(dir: &Path) -> Option<ProcessId> {
         pid: pid.parse().ok()?,
         start_time: start_time.parse().ok()?,
     };
-    (identify(named.pid) == Some(named)).then_some(named)
+    is_alive(named).then_some(named)
 }
 
 impl StateDir {

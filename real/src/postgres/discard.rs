@@ -29,7 +29,9 @@ pub fn discard(work: &Work, why: DiscardReason) -> Outcome<Ended> {
         DiscardReason::ReinitRequested
         | DiscardReason::RewindFailed
         | DiscardReason::DivergedTimelines => {
-            if settings.aside == AsideCopies::KeepNone {
+            // A copy that was never finished is no member's data: moved aside, it would push out the last whole one.
+            let unfinished = context.marks.is_set(Unfinished::Clone)?;
+            if settings.aside == AsideCopies::KeepNone || unfinished {
                 remove_contents(dir)?;
             } else {
                 move_aside(work)?;

@@ -1,5 +1,5 @@
 //! Stops the server, and ends only when neither postmaster nor any backend is left.
-//! Knows nothing of why; how hard, and when harder, is the plan's.
+//! Knows nothing of why; how hard, and when harder, is the plan's. To cancel a stop is to make it immediate.
 //!
 //! The postmaster's exit proves nothing: a backend whose postmaster was killed goes on committing for
 //! seconds, in a process group of its own. So the process table is asked until it shows nobody.
@@ -21,6 +21,8 @@ const POLL_MAX: Duration = Duration::from_millis(25);
 /// After an orderly end of the postmaster, its log collector ends by itself, once it has written the last
 /// lines. Others that outlive a postmaster are ended before they can do much.
 const ORPHANS_MAY_END: Span = Span::millis(100);
+/// What the immediate stop leaves, of a stop that was cancelled, is killed after this.
+const KILL_AFTER: Span = Span::millis(300);
 
 /// How hard the instance has been asked so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,8 +41,12 @@ pub async fn stop(work: &Work, plan: StopPlan, checkpoint_first: bool) -> Outcom
         let limit = Deadline::at(begun + orderly.divided_by(2));
         work.progress("checkpoint before stop");
         // Only to make the shutdown's own checkpoint short: without it the stop is slower, not wrong.
-        let _ = checkpoint(work, limit).await;
+        tokio::select! {
+            _ = checkpoint(work, limit) => {}
+            () = work.cancel.wait() => {}
+        }
     }
+    let mut plan = plan;
     let mut applied = Pressure::None;
     let mut pause = POLL_MIN;
     let mut told_at = begun;
@@ -55,6 +61,9 @@ pub async fn stop(work: &Work, plan: StopPlan, checkpoint_first: bool) -> Outcom
         let now = clock::mono();
         if found.postmaster.is_some() {
             seen_alive_at = Some(now);
+        }
+        if work.cancel.requested() {
+            plan = at_once(plan, now.since(begun));
         }
         let orphaned = Orphaned::judge(seen_alive_at, now);
         let wanted = pressure(&plan, now.since(begun), orphaned).max(applied);
@@ -73,8 +82,20 @@ pub async fn stop(work: &Work, plan: StopPlan, checkpoint_first: bool) -> Outcom
                 found.counts().backends
             ));
         }
-        wait_for_end(&plan, begun, pause).await;
+        tokio::select! {
+            () = wait_for_end(&plan, begun, pause) => {}
+            () = work.cancel.wait(), if !work.cancel.requested() => {}
+        }
         pause = (pause * 2).min(POLL_MAX);
+    }
+}
+
+/// The plan of a stop that was cancelled `after` it began.
+fn at_once(plan: StopPlan, after: Span) -> StopPlan {
+    StopPlan {
+        first: StopMode::Immediate,
+        immediate_after: plan.immediate_after.min(after),
+        kill_after: plan.kill_after.min(after + KILL_AFTER),
     }
 }
 

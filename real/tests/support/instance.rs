@@ -111,7 +111,7 @@ impl Room {
 
     /// Processes in the data directory under the server's name, as anybody can see them.
     pub fn left(&self) -> usize {
-        self.instance().processes(None, None).len()
+        self.instance().processes(None, None).unwrap().len()
     }
 
     pub fn eventually(&self, mut holds: impl FnMut() -> bool) -> bool {
@@ -129,7 +129,7 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         for _ in 0..50 {
-            for process in self.instance().processes(None, None) {
+            for process in self.instance().processes(None, None).unwrap() {
                 signal(process.id, Signal::KILL);
             }
             let holder = tanist::fencer::state_dir::lock_holder(&self.state_dir());

@@ -220,9 +220,9 @@ impl World {
                     self.quit_all(seat);
                 }
             }
+            Operation::Stop { .. } => self.stop_at_once(seat, op),
             // Past their point of no return: they end as they would have.
-            Operation::Stop { .. }
-            | Operation::Promote { .. }
+            Operation::Promote { .. }
             | Operation::PostBootstrap
             | Operation::CrashRecovery
             | Operation::DiscardData { .. } => {}

@@ -12,6 +12,9 @@ use tanist_core::name::OpId;
 use tanist_core::postgres::{DbState, StopMode, StopPlan};
 use tanist_core::time::Span;
 
+/// What an immediate stop leaves is killed after this long.
+const HARDER_AFTER: Span = Span::millis(300);
+
 impl World {
     /// Begins the `Stop` of an agent, with the times at which it becomes harder.
     pub(crate) fn begin_stop(&mut self, seat: Seat, op: OpId, plan: StopPlan) {
@@ -29,6 +32,13 @@ impl World {
         }
         let to = Harder::Kill;
         self.agent_due(seat, plan.kill_after, AgentDue::Escalate { op, to });
+    }
+
+    /// A cancelled stop is not given up: it becomes an immediate one.
+    pub(crate) fn stop_at_once(&mut self, seat: Seat, op: OpId) {
+        self.quit_all(seat);
+        let to = Harder::Kill;
+        self.agent_due(seat, HARDER_AFTER, AgentDue::Escalate { op, to });
     }
 
     pub(crate) fn escalate(&mut self, seat: Seat, op: OpId, to: Harder) {

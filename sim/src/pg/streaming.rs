@@ -13,8 +13,8 @@ use tanist_core::lsn::Lsn;
 use tanist_core::name::MemberName;
 use tanist_core::time::Span;
 
-/// `wal_retrieve_retry_interval`.
-const RETRY: Span = Span::secs(5);
+/// `wal_retrieve_retry_interval`, as Tanist sets it.
+const RETRY: Span = Span::millis(500);
 /// `wal_receiver_timeout` and `wal_sender_timeout`.
 const TIMEOUT: Span = Span::secs(60);
 

@@ -239,7 +239,12 @@ impl World {
 fn obey(armed: &mut Option<Armed>, request: FencerRequest, left: bool) -> Result<(), String> {
     let wrong = |held: Term, term: Term| Err(format!("armed for tenure {held}, not for {term}"));
     match (request, *armed) {
-        (FencerRequest::Arm { term, .. }, Some(held)) if held.term > term => wrong(held.term, term),
+        // A store that was wiped counts its terms anew: then the lease is another one, and the deadline a later one.
+        (FencerRequest::Arm { term, lease, until }, Some(held))
+            if held.term > term && (held.lease == lease || held.until >= until) =>
+        {
+            wrong(held.term, term)
+        }
         (FencerRequest::Arm { term, lease, until }, held) => {
             let before = held
                 .filter(|held| held.term == term)
