@@ -564,6 +564,9 @@ impl Agent {
         if self.fencer_would_end_it(now) {
             return Decision::Wait(Waiting::FencerHoldsDeadline);
         }
+        if now.mono < self.election.barred_until && self.is_half_promoted() {
+            return Decision::Wait(Waiting::OthersAfterFailedPromotion);
+        }
         match self.lane.pausing("start", now.mono) {
             Some(pause) => retry("start", &pause.last),
             None => Decision::Start {
@@ -571,6 +574,19 @@ impl Agent {
                 why: StartReason::NobodyLeads,
             },
         }
+    }
+
+    /// A promotion of mine has opened a timeline that was never written to. Started as a standby the server would go on
+    /// there, and feed it to those who still stream from me, while another member opens one of the same number.
+    fn is_half_promoted(&self) -> bool {
+        let Some(observed) = &self.local.observed else {
+            return false;
+        };
+        let opened = |control: &ControlData| {
+            let mut marks = observed.promoted.iter();
+            !control.state.was_primary() && marks.any(|mark| mark.timeline > control.timeline)
+        };
+        observed.data_dir.control().is_some_and(opened)
     }
 }
 

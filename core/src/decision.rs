@@ -130,6 +130,8 @@ pub enum Waiting {
     /// The fencer still holds the deadline of an authority that is over.
     FencerHoldsDeadline,
     PromoteOutOfTime,
+    /// My promotion died half-way: for a while the others have the race to themselves.
+    OthersAfterFailedPromotion,
     HandoverTo {
         candidate: Option<MemberName>,
     },
@@ -418,6 +420,9 @@ impl fmt::Display for Waiting {
             Waiting::PromoteOutOfTime => {
                 f.write_str("not promoting: too little of the lease is left, renewing first")
             }
+            Waiting::OthersAfterFailedPromotion => f.write_str(
+                "staying down: my promotion died half-way, and others go first for a while",
+            ),
             Waiting::HandoverTo { candidate: Some(c) } => {
                 write!(f, "handed over: waiting for {c} to take the leader key")
             }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 const RETRY_PAUSE: Span = Span::secs(10);
+const REFUSED_PAUSE: Span = Span::secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Founding {
@@ -167,7 +168,8 @@ impl Agent {
     }
 
     pub fn abandon_initialize(&mut self, now: Now, out: &mut Output) {
-        if self.founding.as_ref().is_some_and(|f| f.asked.is_some()) {
+        let asked = self.founding.as_ref().is_some_and(|f| f.asked.is_some());
+        if asked || now.mono < self.claim.not_before {
             return;
         }
         // Only my own claim: another member may have founded the cluster, or be founding it, meanwhile.
@@ -200,7 +202,8 @@ impl Agent {
         let Some(founding) = &self.founding else {
             return;
         };
-        if !founding.roles_done || founding.config_written || founding.asked.is_some() {
+        let asked = founding.asked.is_some() || now.mono < self.claim.not_before;
+        if !founding.roles_done || founding.config_written || asked {
             return;
         }
         let value = Value::Object(self.settings.bootstrap.clone().unwrap_or_default()).to_string();
@@ -253,10 +256,14 @@ impl Agent {
                 self.founding = None;
                 self.claim.not_before = now.mono + RETRY_PAUSE;
             }
-            (other, _) => out.notes.push(Note::StoreFailed {
-                what: "founding the cluster".into(),
-                why: reason_of(other),
-            }),
+            // A store that refuses at once is not asked again at once.
+            (other, _) => {
+                self.claim.not_before = now.mono + REFUSED_PAUSE;
+                out.notes.push(Note::StoreFailed {
+                    what: "founding the cluster".into(),
+                    why: reason_of(other),
+                });
+            }
         }
         true
     }

@@ -237,10 +237,12 @@ impl HistoryKey {
 
     /// What the key should say for a primary with this history: rows with an equal end keep their time
     /// and leader, the newest gets `at` and `new_leader`. Two members may have promoted from the very same position,
-    /// each to its own timeline of that number: the one that leads now is the one that counts.
+    /// each to its own timeline of that number: the one that leads now is the one that counts. `opened`: timelines that
+    /// it knows to have opened itself, in promotions that died before they could be told as well.
     pub fn rebuilt(
         &self,
         local: &TimelineHistory,
+        opened: &[TimelineId],
         at: &str,
         new_leader: &MemberName,
         rows_max: u64,
@@ -255,16 +257,18 @@ impl HistoryKey {
             let newest = last == Some(fork.parent);
             let others = |r: &&HistoryRow| r.new_leader.as_ref().is_some_and(|n| n != new_leader);
             let stored = stored.filter(|r| !(newest && others(r)));
+            let next = TimelineId(fork.parent.0.saturating_add(1));
+            let mine = newest || opened.contains(&next);
             rows.push(HistoryRow {
                 timeline: fork.parent,
                 end: fork.end,
                 reason: fork.reason.clone(),
                 at: stored
                     .and_then(|r| r.at.clone())
-                    .or_else(|| newest.then(|| at.to_string())),
+                    .or_else(|| mine.then(|| at.to_string())),
                 new_leader: stored
                     .and_then(|r| r.new_leader.clone())
-                    .or_else(|| newest.then(|| new_leader.clone())),
+                    .or_else(|| mine.then(|| new_leader.clone())),
             });
         }
         let surplus = if rows_max == 0 {
@@ -338,14 +342,27 @@ mod tests {
             forks: vec![fork(1, 10), fork(2, 20)],
         };
         let stored = HistoryKey::parse(r#"[[1,10,"r","then","a"]]"#).unwrap();
-        let rebuilt = stored.rebuilt(&local, "now", &"b".into(), 0);
+        let rebuilt = stored.rebuilt(&local, &[], "now", &"b".into(), 0);
         assert_eq!(
             rebuilt.to_text(),
             r#"[[1,10,"r","then","a"],[2,20,"r","now","b"]]"#
         );
         assert_eq!(rebuilt.promoter_of(TimelineId(3)), Some(&"b".into()));
-        assert_eq!(stored.rebuilt(&local, "now", &"b".into(), 1).rows.len(), 1);
-        let twin = rebuilt.rebuilt(&local, "later", &"c".into(), 0);
+        let newest = stored.rebuilt(&local, &[], "now", &"b".into(), 1);
+        assert_eq!(newest.rows.len(), 1);
+        let twin = rebuilt.rebuilt(&local, &[], "later", &"c".into(), 0);
         assert_eq!(twin.promoter_of(TimelineId(3)), Some(&"c".into()));
+        // Its promotion to 2 died before anybody was told of it.
+        let opened = [TimelineId(2), TimelineId(3)];
+        let told = HistoryKey::default().rebuilt(&local, &opened, "now", &"b".into(), 0);
+        assert_eq!(told.promoter_of(TimelineId(2)), Some(&"b".into()));
+        assert_eq!(HistoryKey::parse(&told.to_text()), Some(told));
+        assert_eq!(
+            stored
+                .rebuilt(&local, &opened, "now", &"b".into(), 0)
+                .promoter_of(TimelineId(2)),
+            Some(&"a".into()),
+            "what was recorded stands"
+        );
     }
 }

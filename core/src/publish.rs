@@ -15,6 +15,7 @@ use crate::note::Note;
 use crate::postgres::SqlStatus;
 use crate::tenure::reason_of;
 use crate::time::{Mono, Now, Span};
+use crate::timeline::TimelineId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -359,8 +360,11 @@ impl Agent {
         };
         let stored = cluster.history.clone().unwrap_or_default();
         let at = iso_time(now.wall);
+        let marks = self.local.observed.iter().flat_map(|o| &o.promoted);
+        let opened: Vec<TimelineId> = marks.map(|mark| mark.timeline).collect();
         let next = stored.rebuilt(
             &branch,
+            &opened,
             &at,
             &self.settings.name,
             self.store.config.max_timelines_history,

@@ -59,19 +59,20 @@ impl Rejoin {
     }
 }
 
-/// How WAL that ends at `end` on `branch` relates to the leader's, promotions of the same number included.
+/// How WAL that ends at `end` on `branch` relates to the leader's, promotions of the same number included: `clash` is
+/// the number that two members gave away from the same position.
 pub fn assess(
     branch: &TimelineHistory,
     end: Lsn,
     leader: &TimelineHistory,
-    promoted_by_other: bool,
+    clash: Option<TimelineId>,
 ) -> Divergence {
-    match branch.divergence_from(end, leader) {
-        Divergence::None if promoted_by_other => Divergence::Forked {
-            from: branch.timeline,
+    match (branch.divergence_from(end, leader), clash) {
+        (Divergence::None, Some(from)) => Divergence::Forked {
+            from,
             at: Lsn::INVALID,
         },
-        other => other,
+        (other, _) => other,
     }
 }
 
@@ -208,12 +209,12 @@ impl Agent {
             return;
         }
         if let (Some(branch), Some(end)) = (self.local.branch(), self.local.wal_end()) {
-            let divergence = assess(
-                &branch,
-                end,
-                &facts.history,
-                self.promoted_by_other(&branch, &facts.history),
-            );
+            if self.awaits_history(&branch, &facts.history) {
+                self.rejoin.last_refusal = Some("its history is not in the store yet".into());
+                return;
+            }
+            let clash = self.clash_with(&branch, &facts.history);
+            let divergence = assess(&branch, end, &facts.history, clash);
             self.rejoin.checked = Some(Checked {
                 leader: leader.owner,
                 term: leader.term,
@@ -224,26 +225,35 @@ impl Agent {
         self.rejoin.facts = Some((now.mono, facts));
     }
 
+    /// I opened the timeline that I am on. Whether the leader's of that number is mine, only the record tells, which a
+    /// leader writes right after its promotion.
+    fn awaits_history(&self, branch: &TimelineHistory, leader: &TimelineHistory) -> bool {
+        let mut marks = self.local.observed.iter().flat_map(|o| &o.promoted);
+        let mine = marks.any(|mark| mark.timeline == branch.timeline);
+        let cluster = self.store.cluster.as_ref();
+        let told = cluster.and_then(|c| c.history.as_ref());
+        let told = told.is_some_and(|h| h.timeline() >= leader.timeline);
+        mine && leader.timeline > branch.timeline && !told
+    }
+
     /// I promoted to this very timeline, and somebody else did so, too: the leader is on a timeline of this number,
     /// which it can only have opened itself, or the record names another member. Where both forked from the same
     /// position, nothing else tells the two apart.
-    fn promoted_by_other(&self, branch: &TimelineHistory, leader: &TimelineHistory) -> bool {
-        let Some(observed) = &self.local.observed else {
-            return false;
-        };
+    fn clash_with(&self, branch: &TimelineHistory, leader: &TimelineHistory) -> Option<TimelineId> {
+        let observed = self.local.observed.as_ref()?;
         let opened = |timeline| observed.promoted.iter().any(|m| m.timeline == timeline);
         // A promotion that died half-way has written its history file and perhaps some WAL, and the control file does
         // not name the timeline yet: the server would go on there.
         let knows = observed.history.timeline >= leader.timeline;
         if opened(leader.timeline) && (knows || leader.timeline == branch.timeline) {
-            return true;
+            return Some(leader.timeline);
         }
         let mine = opened(branch.timeline);
         let recorded = self.store.cluster.as_ref().and_then(|c| c.history.as_ref());
         let other = recorded
             .and_then(|h| h.promoter_of(branch.timeline))
             .is_some_and(|n| *n != self.settings.name);
-        mine && other
+        (mine && other).then_some(branch.timeline)
     }
 
     fn stream(&self, now: Now, leader: &LeaderKey, upstream: Upstream, server: Server) -> Decision {
@@ -312,13 +322,11 @@ impl Agent {
         control: &ControlData,
         divergence: Divergence,
     ) -> Decision {
-        // `pg_rewind` compares the timelines of the two control files, and does nothing when they are equal: two
-        // histories with one number it can never bring together.
-        let told_apart = self
-            .rejoin
-            .checked
-            .as_ref()
-            .is_none_or(|c| c.timeline != control.timeline);
+        // `pg_rewind` tells timelines apart by their numbers alone: two histories with one number, of which one is in
+        // this control file, it can never bring together.
+        let clashes = matches!(divergence, Divergence::Forked { from, at: Lsn::INVALID } if from <= control.timeline);
+        let checked = self.rejoin.checked.as_ref();
+        let told_apart = !clashes && checked.is_none_or(|c| c.timeline != control.timeline);
         let rewind = self.use_pg_rewind() && is_rewindable(control) && told_apart;
         if self.local.server() != Server::Down {
             return if rewind || self.remove_on_diverged() {
