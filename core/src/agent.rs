@@ -163,6 +163,11 @@ impl Agent {
         }
     }
 
+    /// Has it seen, since its start, a store that knows a cluster?
+    pub fn has_seen_cluster(&self) -> bool {
+        self.seen_initialized
+    }
+
     pub fn next_wakeup(&self) -> Option<(Mono, crate::wake::WakeReason)> {
         self.wake
     }

@@ -165,6 +165,9 @@ impl Agent {
                 owner: owner.clone(),
             }));
         }
+        if self.holds_key() && !self.tenure.proven && young {
+            return Some(Decision::Wait(Waiting::ResumingSession));
+        }
         if self.holds_key() {
             return Some(immediate(StopReason::AuthorityOver {
                 unrenewed: self.unrenewed(now),
@@ -390,6 +393,9 @@ impl Agent {
         }
         if !self.local.is_answering() {
             return self.wait_for_server(now);
+        }
+        if !self.tenure.proven {
+            return Decision::Wait(Waiting::ResumingSession);
         }
         if !self.fencer_covers(now) {
             return Decision::Wait(Waiting::FencerNotReady);

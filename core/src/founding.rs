@@ -73,7 +73,7 @@ impl Agent {
         };
         match (self.local.server(), data_dir) {
             (Server::Down, DataDir::Empty) if !founding.initdb_done => Decision::Initdb,
-            (Server::Down, DataDir::Present(_)) if !self.holds_key() => self.take_founders_key(),
+            (Server::Down, DataDir::Present(_)) if !self.holds_key() => self.take_founders_key(now),
             (Server::Down, DataDir::Present(_)) if !self.fencer_covers(now) => {
                 Decision::Wait(Waiting::FencerNotReady)
             }
@@ -107,8 +107,8 @@ impl Agent {
         }
     }
 
-    fn take_founders_key(&self) -> Decision {
-        if self.tenure.call.is_some() {
+    fn take_founders_key(&self, now: Now) -> Decision {
+        if self.tenure.call.is_some() || now.mono < self.tenure.ask_key_at {
             return Decision::Wait(Waiting::KeyRequested);
         }
         Decision::Acquire {

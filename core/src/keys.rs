@@ -256,9 +256,9 @@ impl HistoryKey {
                 .find(|r| r.timeline == fork.parent && r.end == fork.end);
             let newest = last == Some(fork.parent);
             let others = |r: &&HistoryRow| r.new_leader.as_ref().is_some_and(|n| n != new_leader);
-            let stored = stored.filter(|r| !(newest && others(r)));
             let next = TimelineId(fork.parent.0.saturating_add(1));
             let mine = newest || opened.contains(&next);
+            let stored = stored.filter(|r| !(mine && others(r)));
             rows.push(HistoryRow {
                 timeline: fork.parent,
                 end: fork.end,
@@ -361,8 +361,8 @@ mod tests {
             stored
                 .rebuilt(&local, &opened, "now", &"b".into(), 0)
                 .promoter_of(TimelineId(2)),
-            Some(&"a".into()),
-            "what was recorded stands"
+            Some(&"b".into()),
+            "another's timeline of that number is not the one that is led from now on"
         );
     }
 }

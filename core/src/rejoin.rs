@@ -231,9 +231,12 @@ impl Agent {
         let mut marks = self.local.observed.iter().flat_map(|o| &o.promoted);
         let mine = marks.any(|mark| mark.timeline == branch.timeline);
         let cluster = self.store.cluster.as_ref();
-        let told = cluster.and_then(|c| c.history.as_ref());
-        let told = told.is_some_and(|h| h.timeline() >= leader.timeline);
-        mine && leader.timeline > branch.timeline && !told
+        let rows = cluster.and_then(|c| c.history.as_ref());
+        let newest = rows
+            .and_then(|h| h.rows.last())
+            .map(|r| (r.timeline, r.end));
+        let fork = leader.forks.last().map(|f| (f.parent, f.end));
+        mine && leader.timeline > branch.timeline && newest != fork
     }
 
     /// I promoted to this very timeline, and somebody else did so, too: the leader is on a timeline of this number,

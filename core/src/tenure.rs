@@ -47,6 +47,9 @@ pub struct Tenure {
     /// Since when a primary that runs without the key may ask for it: after the agent's start and after pause.
     pub may_adopt: Option<Mono>,
     pub last_failure: Option<String>,
+    /// The store has said that the key is bound to this very session. A resumed session is alive, and the key may be
+    /// bound to another one of mine all the same.
+    pub proven: bool,
     /// When the key was last given up on purpose.
     pub released_at: Option<Mono>,
     /// The tenure that was given up without the store's verdict: the key may still name me.
@@ -72,6 +75,7 @@ impl Tenure {
             lost_to: None,
             may_adopt: Some(now.mono),
             last_failure: None,
+            proven: false,
             released_at: None,
             owes_release: None,
             ask_key_at: now.mono,
@@ -95,7 +99,15 @@ impl Agent {
             Some(Authority::Lease { until, term })
         };
         match self.tenure.key {
-            Key::Held { term } => lease(term).unwrap_or(Authority::None),
+            Key::Held { term } if self.tenure.proven => lease(term).unwrap_or(Authority::None),
+            // Until the first renewal, no more than the fencer of the earlier life was armed for.
+            Key::Held { term } => match (lease(term), self.boot.fencer) {
+                (Some(Authority::Lease { until, .. }), Some(armed)) => Authority::Lease {
+                    until: until.min(armed.until),
+                    term,
+                },
+                (_, _) => Authority::None,
+            },
             Key::Gone { term, since } => match lease(term) {
                 Some(Authority::Lease { until, term }) => Authority::Lease {
                     until: until.min(since + REACQUIRE_BUDGET),
@@ -120,7 +132,8 @@ impl Agent {
     /// When the lease under the leader key ends for us, in pause as well: nothing is fenced there, but a member
     /// becomes writable only on a lease that stands.
     pub fn lease_until(&self) -> Option<Mono> {
-        let session = self.tenure.session.filter(|_| self.term().is_some())?;
+        let known = self.tenure.proven && self.term().is_some();
+        let session = self.tenure.session.filter(|_| known)?;
         let ttl = self.store.config.timing.ttl;
         Some(authority_until(session, ttl, &self.settings.safety))
     }
@@ -367,6 +380,7 @@ impl Agent {
                     .map(|k| k.term);
                 if let Some(term) = self.boot.fencer.map(|a| a.term).or(named) {
                     self.tenure.key = Key::Held { term };
+                    self.tenure.proven = false;
                 }
             }
             DcsOutcome::SessionGone => self.tenure.resumption = Resumption::Over,
@@ -393,6 +407,7 @@ impl Agent {
                 KeyOwner::Mine { term } => {
                     self.tenure.session = Some(*session);
                     self.tenure.key = Key::Held { term: *term };
+                    self.tenure.proven = true;
                     self.tenure.due = session.renewed_at + self.store.config.timing.loop_wait;
                     self.tenure.last_failure = None;
                     self.status_published(status);
@@ -440,6 +455,7 @@ impl Agent {
             DcsOutcome::Ok(DcsReply::Acquired { session, term, .. }) => {
                 self.tenure.session = Some(*session);
                 self.tenure.key = Key::Held { term: *term };
+                self.tenure.proven = true;
                 self.tenure.lost_to = None;
                 self.tenure.may_adopt = None;
                 self.tenure.may_land_late = false;
@@ -529,6 +545,7 @@ impl Agent {
             .is_some_and(|at| now.mono.since(at) < ABSTAIN);
         if let (Key::NotHeld, Some(term), false, false) = (self.tenure.key, mine, busy, gave_up) {
             self.tenure.key = Key::Held { term };
+            self.tenure.proven = true;
             self.tenure.due = now.mono;
             self.tenure.may_land_late = false;
         }
@@ -585,6 +602,7 @@ impl Agent {
         match self.store.leader() {
             Some(key) if key.owner == self.settings.name && Some(key.lease) == mine => {
                 self.tenure.key = Key::Held { term: key.term };
+                self.tenure.proven = true;
                 self.tenure.due = now.mono;
                 self.tenure.may_adopt = None;
             }

@@ -6,7 +6,7 @@ use crate::due::AgentDue;
 use crate::moment::Moment;
 use crate::wire::Seat;
 use crate::world::World;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tanist_core::input::Input;
 use tanist_core::name::RequestId;
 use tanist_core::operator::{OperatorInput, OperatorRequest};
@@ -29,6 +29,8 @@ pub struct Requests {
     pub open: BTreeMap<RequestId, Asked>,
     /// The latest request to do something to PostgreSQL, which excuses what agents do while paused.
     pub last_touching: Option<Moment>,
+    /// Members that a request took, or will take, out of the cluster, until they are back in it.
+    pub touched: BTreeSet<Seat>,
 }
 
 impl Requests {
@@ -160,6 +162,17 @@ impl World {
         self.requests.made += 1;
         if touches(&request) {
             self.requests.last_touching = Some(at);
+        }
+        match request {
+            OperatorRequest::Restart | OperatorRequest::Reinitialize { .. } => {
+                self.requests.touched.insert(seat);
+            }
+            OperatorRequest::Switchover { .. } | OperatorRequest::Failover { .. } => {
+                self.requests.touched.extend(self.leader_seat());
+            }
+            OperatorRequest::CancelSwitchover
+            | OperatorRequest::PatchConfig { .. }
+            | OperatorRequest::PutConfig { .. } => {}
         }
         let id = RequestId(format!("op-{}", self.requests.made));
         self.requests

@@ -11,6 +11,7 @@ use crate::host::Wanted;
 use crate::pg::instance::DataDir;
 use crate::wire::Seat;
 use crate::world::World;
+use tanist_core::keys::INITIALIZE;
 use tanist_core::postgres::{Ended, Operation};
 use tanist_core::time::Span;
 
@@ -94,8 +95,22 @@ impl World {
     fn owes_recovery(&self) -> bool {
         let sound = [Assumption::DurableDisks, Assumption::FaultCount];
         self.oracle.assumptions.hold(&sound)
+            && !self.is_forgotten()
             && !self.is_paused()
             && self.shape.commit_mode == crate::shape::CommitMode::Async
+    }
+
+    /// The store lost its keys, every agent was started anew since, and nowhere lies what a primary left behind: only
+    /// standbys, whose primary may be alive elsewhere. A person has to say which of them leads.
+    fn is_forgotten(&self) -> bool {
+        let known = self.store.get(INITIALIZE).is_some();
+        let remembers = |host: &crate::host::Host| {
+            let agent = host.agent.as_ref();
+            agent.is_some_and(|a| a.agent.has_seen_cluster())
+        };
+        let remembered = self.hosts.iter().any(remembers);
+        let standby = |dir: &DataDir| !dir.is_whole() || dir.standby_signal;
+        !known && !remembered && self.pgs.iter().all(|pg| standby(&pg.dir))
     }
 
     fn one_leader_serves(&self) -> Result<(), String> {

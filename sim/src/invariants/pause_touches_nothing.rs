@@ -1,5 +1,6 @@
 //! S18: an agent that knows of the pause starts, stops, promotes, rewinds, clones nothing unless somebody asked
-//! for it since. Maintenance mode exists so that people can work on PostgreSQL with nobody in the way.
+//! for it since. Maintenance mode exists so that people can work on PostgreSQL with nobody in the way. What a request
+//! took down stays that request's matter until the member is back in the cluster.
 
 use super::Invariant;
 use crate::wire::Seat;
@@ -19,11 +20,10 @@ impl World {
         if !agent.agent.paused() {
             return self.oracle.fine(Invariant::PauseTouchesNothing);
         }
-        let asked = self
-            .requests
-            .last_touching
-            .is_some_and(|at| now.since(at) < EXCUSED_FOR);
-        if asked {
+        let requests = &self.requests;
+        let lately = requests.last_touching;
+        let lately = lately.is_some_and(|at| now.since(at) < EXCUSED_FOR);
+        if lately || requests.touched.contains(&seat) {
             return self.oracle.set_aside(Invariant::PauseTouchesNothing);
         }
         let story = format!(

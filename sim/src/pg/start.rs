@@ -136,6 +136,7 @@ impl World {
         };
         server.phase = Phase::Primary;
         server.backends.sessions = POOLED_SESSIONS;
+        self.requests.touched.remove(&seat);
         let start = pg.dir.wal;
         let at = self.wal.append(start, CHECKPOINT_BYTES, None);
         server.inserted = at;

@@ -114,6 +114,7 @@ impl World {
         if let Some(server) = self.pgs[from.index()].server.as_mut() {
             server.ghosts.remove(&seat);
         }
+        self.requests.touched.remove(&seat);
         let is_prefix = self.wal.is_prefix(start, theirs);
         self.oracle
             .begins_to_stream(seat, self.agenda.now(), is_prefix);
