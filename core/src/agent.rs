@@ -282,6 +282,7 @@ impl Agent {
                         .read(now, sent_at, snapshot, fast, &mut out.notes);
                     if self.store.revision() < before {
                         self.publishing.forget_revisions();
+                        self.tenure.mine_at = Revision(0);
                     }
                 }
                 other => {

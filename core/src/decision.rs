@@ -231,6 +231,10 @@ pub enum StopReason {
     StartTimeout {
         after: Span,
     },
+    /// Somebody else began to stop it, an earlier life of the agent perhaps, and it does not end.
+    ShutdownHangs {
+        after: Span,
+    },
     DataDirectoryGone,
 }
 
@@ -549,6 +553,9 @@ impl fmt::Display for StopReason {
             StopReason::Rewind { leader } => write!(f, "diverged from {leader}, must be rewound"),
             StopReason::FencerLost => {
                 f.write_str("the fencer is gone and could not be armed again in time")
+            }
+            StopReason::ShutdownHangs { after } => {
+                write!(f, "it has been shutting down for {after} and does not end")
             }
             StopReason::BootstrapFailed => f.write_str("bootstrap failed"),
             StopReason::PromotionFailed { why } => write!(f, "promotion failed: {why}"),

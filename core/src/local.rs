@@ -43,6 +43,7 @@ pub struct Local {
     pub looked_at: Option<Mono>,
     pub silent_since: Option<Mono>,
     pub starting_since: Option<Mono>,
+    pub shutting_down_since: Option<Mono>,
 }
 
 impl Local {
@@ -60,6 +61,10 @@ impl Local {
             self.status = None;
             self.status_of = postmaster;
             self.starting_since = None;
+            self.shutting_down_since = None;
+        }
+        if matches!(observation.sql, Sql::ShuttingDown) {
+            self.shutting_down_since = self.shutting_down_since.or(Some(at));
         }
         match &observation.sql {
             Sql::Answered(status) => {

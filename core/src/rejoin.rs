@@ -7,6 +7,7 @@
 
 use crate::agent::Agent;
 use crate::cluster::{Cluster, Initialize, LeaderKey};
+use crate::decide::immediate;
 use crate::decision::{Decision, ExitReason, StartReason, StopReason, Waiting};
 use crate::local::Server;
 use crate::lsn::Lsn;
@@ -23,6 +24,8 @@ use serde::{Deserialize, Serialize};
 const FACTS_AGE_MAX: Span = Span::secs(10);
 /// Between two questions to a leader that is not ready.
 const ASK_PAUSE: Span = Span::millis(500);
+/// A stop that somebody else began may take this long.
+const SHUTDOWN_PATIENCE: Span = Span::secs(10);
 /// After so many failed rewinds the policy for a failed rewind applies.
 const REWIND_TRIES: u32 = 3;
 
@@ -513,12 +516,23 @@ impl Agent {
         })
     }
 
+    fn shutdown_hangs_at(&self) -> Option<Mono> {
+        let since = self.local.shutting_down_since?;
+        Some(since + SHUTDOWN_PATIENCE)
+    }
+
     pub fn wait_for_server(&self, now: Now) -> Decision {
         let since = self
             .local
             .starting_since
             .map_or(Span::ZERO, |at| now.mono.since(at));
         match self.local.server() {
+            // It takes nobody in any more, and whoever began to stop it may be gone.
+            Server::ShuttingDown if self.shutdown_hangs_at().is_some_and(|at| now.mono >= at) => {
+                immediate(StopReason::ShutdownHangs {
+                    after: SHUTDOWN_PATIENCE,
+                })
+            }
             Server::ShuttingDown => Decision::Wait(Waiting::PostgresShuttingDown),
             Server::Starting => Decision::Wait(Waiting::PostgresStarting { since }),
             Server::Silent
@@ -586,7 +600,10 @@ impl Agent {
             .facts
             .as_ref()
             .map(|(at, _)| *at + FACTS_AGE_MAX);
-        std::iter::once(self.rejoin.ask_at).chain(facts).collect()
+        std::iter::once(self.rejoin.ask_at)
+            .chain(facts)
+            .chain(self.shutdown_hangs_at())
+            .collect()
     }
 }
 

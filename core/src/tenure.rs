@@ -3,7 +3,7 @@
 //! Decides nothing about PostgreSQL: it only says until when it may accept writes.
 
 use crate::agent::{Agent, Output};
-use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, LeaseId, Session};
+use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, LeaseId, Revision, Session};
 use crate::decision::{AcquireReason, ReleaseReason};
 use crate::handover::ABSTAIN;
 use crate::leader_key::{Authority, Key, authority_until};
@@ -50,6 +50,8 @@ pub struct Tenure {
     /// The store has said that the key is bound to this very session. A resumed session is alive, and the key may be
     /// bound to another one of mine all the same.
     pub proven: bool,
+    /// The revision at which the store last said that the key is mine: an older view of it proves nothing.
+    pub mine_at: Revision,
     /// When the key was last given up on purpose.
     pub released_at: Option<Mono>,
     /// The tenure that was given up without the store's verdict: the key may still name me.
@@ -76,6 +78,7 @@ impl Tenure {
             may_adopt: Some(now.mono),
             last_failure: None,
             proven: false,
+            mine_at: Revision(0),
             released_at: None,
             owes_release: None,
             ask_key_at: now.mono,
@@ -403,8 +406,13 @@ impl Agent {
     ) {
         self.tenure.due = now.mono + RETRY_PAUSE;
         match outcome {
-            DcsOutcome::Ok(DcsReply::Renewed { session, owner, .. }) => match owner {
+            DcsOutcome::Ok(DcsReply::Renewed {
+                session,
+                owner,
+                revision,
+            }) => match owner {
                 KeyOwner::Mine { term } => {
+                    self.tenure.mine_at = *revision;
                     self.tenure.session = Some(*session);
                     self.tenure.key = Key::Held { term: *term };
                     self.tenure.proven = true;
@@ -452,7 +460,12 @@ impl Agent {
     fn acquired(&mut self, now: Now, why: &AcquireReason, outcome: &DcsOutcome, out: &mut Output) {
         self.tenure.due = now.mono;
         match outcome {
-            DcsOutcome::Ok(DcsReply::Acquired { session, term, .. }) => {
+            DcsOutcome::Ok(DcsReply::Acquired {
+                session,
+                term,
+                revision,
+            }) => {
+                self.tenure.mine_at = *revision;
                 self.tenure.session = Some(*session);
                 self.tenure.key = Key::Held { term: *term };
                 self.tenure.proven = true;
@@ -565,8 +578,9 @@ impl Agent {
         {
             return;
         }
-        // A reading older than my acquisition proves nothing.
-        if self.store.revision().0 <= term.0 {
+        // A view older than the store's own word proves nothing: a watch may have died without telling, and the key
+        // would be taken again, and missed again, a thousand times a second.
+        if self.store.revision().0 <= term.0 || self.store.revision() < self.tenure.mine_at {
             return;
         }
         match self.store.leader().cloned() {

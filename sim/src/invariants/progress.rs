@@ -6,6 +6,7 @@ use super::Invariant;
 use crate::moment::Moment;
 use crate::wire::Seat;
 use crate::world::World;
+use tanist_core::agent::Output;
 use tanist_core::time::Span;
 
 /// Far above what the busiest instant of any sane run has.
@@ -24,7 +25,7 @@ pub struct Told {
 
 impl World {
     /// `seat`'s agent was told one more thing.
-    pub(crate) fn check_pace(&mut self, seat: Seat) {
+    pub(crate) fn check_pace(&mut self, seat: Seat, what: &str, out: &Output) {
         let now = self.now();
         let told = self.oracle.evidence.told.entry(seat).or_default();
         if now.since(told.since) >= WINDOW {
@@ -36,8 +37,9 @@ impl World {
         told.inputs += 1;
         if told.inputs > TOLD_IN_TEN_SECONDS_MAX {
             let inputs = told.inputs;
+            let asked: Vec<_> = out.effects.iter().map(|effect| &effect.body).collect();
             let story = format!(
-                "{} was told {inputs} things in ten seconds",
+                "{} was told {inputs} things in ten seconds, at last {what}, upon which it asked for {asked:?}",
                 self.name(seat)
             );
             self.oracle.judge(Invariant::Progress, now, Err(story));

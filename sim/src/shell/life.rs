@@ -15,7 +15,7 @@ use crate::world::{LifeTrace, World};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tanist_core::agent::{Agent, Boot, Output};
-use tanist_core::dcs::Revision;
+use tanist_core::dcs::{DcsInput, Revision};
 use tanist_core::effect::{Effect, EffectBody};
 use tanist_core::exchange::SessionState;
 use tanist_core::input::Input;
@@ -285,10 +285,11 @@ impl World {
         out.effects.clear();
         out.notes.clear();
         let kept = self.keeps_traces.then(|| input.clone());
+        let kind = told_of(&input);
         agent.agent.handle(now, input, &mut out);
         let life = agent.life;
         self.handled += 1;
-        self.check_pace(seat);
+        self.check_pace(seat, kind, &out);
         if let Some(input) = kept {
             self.keep_trace(seat, life, now, input, &out);
         }
@@ -400,5 +401,20 @@ impl World {
             EffectBody::Reply { request, answer } => self.answered(seat, request, answer),
             EffectBody::Exit { code } => self.agent_ended(seat, HowEnded::Exited(code)),
         }
+    }
+}
+
+/// The kind of an input, for who is told too many of them.
+fn told_of(input: &Input) -> &'static str {
+    match input {
+        Input::Wakeup => "that it is time",
+        Input::Dcs(DcsInput::Listed { .. } | DcsInput::Changed { .. }) => "of the watch",
+        Input::Dcs(DcsInput::WatchLost { .. }) => "that the watch is lost",
+        Input::Dcs(DcsInput::Completed { .. }) => "a verdict of the store",
+        Input::Postgres(_) => "something of PostgreSQL",
+        Input::Peer(_) => "a peer's answer",
+        Input::Operator(_) => "a request",
+        Input::Fencer(_) => "something of the fencer",
+        Input::Stopping => "to end",
     }
 }

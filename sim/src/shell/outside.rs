@@ -10,7 +10,7 @@ use crate::event::{HowEnded, What};
 use crate::host::{Power, Run};
 use crate::wire::Seat;
 use crate::world::World;
-use tanist_core::agent::{Agent, Boot};
+use tanist_core::agent::{Agent, Boot, Output};
 use tanist_core::effect::Effect;
 use tanist_core::input::Input;
 use tanist_core::note::Note;
@@ -88,7 +88,7 @@ impl World {
     /// A `handle` is over, and these are its notes.
     pub fn noted(&mut self, of: Process, notes: &[Note]) {
         self.handled += 1;
-        self.check_pace(of.seat);
+        self.check_pace(of.seat, "an input", &Output::default());
         for note in notes.iter().cloned() {
             let member = self.name(of.seat);
             self.tell_story(What::Note { member, note });

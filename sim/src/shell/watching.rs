@@ -151,7 +151,13 @@ impl World {
         match self.store.log.since(agent.watch.seen) {
             Since::Changes(changes) => {
                 for change in changes {
-                    self.feed(seat, &Arc::new(change));
+                    let revision = change.revision;
+                    self.send_change(seat, &Arc::new(change));
+                    // What is stuck on the wire holds up all that follows.
+                    let agent = self.hosts[seat.index()].agent.as_ref();
+                    if agent.is_none_or(|agent| agent.watch.seen != revision) {
+                        return;
+                    }
                 }
             }
             Since::Compacted => self.watch_breaks_in(seat, Span::millis(5)),
@@ -164,7 +170,23 @@ impl World {
         }
     }
 
+    /// A watch tells everything in order: where an earlier change did not get through, that one goes first.
     fn feed(&mut self, seat: Seat, change: &Arc<Change>) {
+        let Some(agent) = self.hosts[seat.index()].agent.as_ref() else {
+            return;
+        };
+        let waiting = match self.store.log.since(agent.watch.seen) {
+            Since::Changes(changes) => changes.first().map(|first| first.revision),
+            Since::Compacted => None,
+        };
+        if waiting.is_some_and(|first| first < change.revision) {
+            self.catch_up(seat);
+        } else {
+            self.send_change(seat, change);
+        }
+    }
+
+    fn send_change(&mut self, seat: Seat, change: &Arc<Change>) {
         let now = self.now();
         let Some(agent) = self.hosts[seat.index()].agent.as_ref() else {
             return;
