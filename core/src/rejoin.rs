@@ -247,6 +247,12 @@ impl Agent {
     /// position, nothing else tells the two apart.
     fn clash_with(&self, branch: &TimelineHistory, leader: &TimelineHistory) -> Option<TimelineId> {
         let observed = self.local.observed.as_ref()?;
+        // A promotion of mine that died half-way: started, the server would go on there, where nobody else is.
+        let newest = observed.history.timeline;
+        let mut marks = observed.promoted.iter();
+        if newest > branch.timeline && marks.any(|mark| mark.timeline > branch.timeline) {
+            return Some(newest);
+        }
         let opened = |timeline| observed.promoted.iter().any(|m| m.timeline == timeline);
         // A promotion that died half-way has written its history file and perhaps some WAL, and the control file does
         // not name the timeline yet: the server would go on there.

@@ -9,6 +9,7 @@ use super::assumptions::Assumption;
 use crate::due::Due;
 use crate::host::Wanted;
 use crate::pg::instance::DataDir;
+use crate::pg::wal::Position;
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::keys::INITIALIZE;
@@ -158,19 +159,34 @@ impl World {
     fn beyond_repair(&self, seat: Seat, leader: Seat) -> bool {
         let (mine, leads) = (&self.pgs[seat.index()].dir, &self.pgs[leader.index()].dir);
         let policy = self.shape.rewind;
-        // The tool goes by the number of the timeline.
-        let told_apart = self.wal.timeline(mine.wal.branch) != self.wal.timeline(leads.wal.branch);
+        let told_apart = self.are_told_apart(mine.wal, leads.wal);
         let rewinds = policy.use_pg_rewind && policy.wal_log_hints && told_apart;
         let half_rewound = mine.layout == crate::pg::instance::Layout::HalfRewound;
         let system = |dir: &DataDir| self.wal.system(dir.wal.branch);
         let foreign = mine.is_whole() && system(mine) != system(leads);
-        let diverged = mine.is_whole() && !self.wal.is_prefix(mine.wal, leads.wal);
+        // The history file of a timeline that a promotion opened and never wrote to: started, the server looks for it.
+        let reached = self.wal.timeline(mine.wal.branch);
+        let mut opened = self.pgs[seat.index()].promoted.iter();
+        let orphan =
+            mine.newest_known.timeline > reached && opened.any(|mark| mark.timeline > reached);
+        let leaves = !self.wal.is_prefix(mine.wal, leads.wal);
+        let diverged = mine.is_whole() && (leaves || orphan);
         let failed = self.oracle.evidence.rewinds_failed.get(&seat);
         let gave_up = diverged && failed.is_some_and(|failed| *failed >= REWIND_TRIES);
         let half_rewound = half_rewound || gave_up;
         foreign
             || (half_rewound && !policy.remove_data_directory_on_rewind_failure)
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
+    }
+
+    /// The tool goes by the numbers of timelines: two that have the same one it takes for one.
+    fn are_told_apart(&self, mine: Position, leads: Position) -> bool {
+        let number = self.wal.timeline(mine.branch);
+        let history = self.wal.history(leads.branch);
+        let theirs_too = history.forks.iter().any(|fork| fork.parent == number);
+        let common = self.wal.common(mine, leads);
+        let shared = common.is_some_and(|at| self.wal.timeline(at.branch) == number);
+        history.timeline != number && (shared || !theirs_too)
     }
 
     /// Keeps account of rewinds that fail one after the other.

@@ -111,7 +111,7 @@ impl World {
         dir.layout = Layout::Cluster;
         dir.wal = theirs.wal;
         dir.durable = theirs.wal;
-        dir.newest_known = self.wal.timeline(theirs.wal.branch);
+        dir.newest_known = self.wal.history(theirs.wal.branch).clone();
         dir.corrupt = theirs.corrupt;
         // The adapter leaves the signal, since the copied control file is the primary's own.
         dir.standby_signal = true;
@@ -205,7 +205,7 @@ impl World {
         // Files and WAL are the source's now; it is consistent at the source's present end.
         dir.wal = theirs.wal;
         dir.durable = theirs.wal;
-        dir.newest_known = theirs.newest_known;
+        dir.newest_known = theirs.newest_known.clone();
         dir.corrupt = theirs.corrupt;
         dir.slots.clear();
         dir.standby_signal = true;

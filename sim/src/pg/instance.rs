@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use tanist_core::lsn::Lsn;
 use tanist_core::postgres::{DbState, PromotionMark, StopMode, Upstream};
 use tanist_core::time::{Span, Wall};
-use tanist_core::timeline::TimelineId;
+use tanist_core::timeline::{TimelineHistory, TimelineId};
 
 /// What the data directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,9 @@ pub struct DataDir {
     pub wal: Position,
     /// End of what really reached the platters; behind `wal` only on a disk that lies.
     pub durable: Position,
-    /// The newest timeline of which a history file is here (PostgreSQL's `findNewestTimeLine` starts there).
-    pub newest_known: TimelineId,
+    /// The history file with the highest number that is here (PostgreSQL's `findNewestTimeLine` starts there). A
+    /// promotion that died half-way leaves one of a timeline on which the WAL here may not be.
+    pub newest_known: TimelineHistory,
     pub standby_signal: bool,
     pub upstream: Option<Upstream>,
     pub parameters: BTreeMap<String, String>,
@@ -214,7 +215,7 @@ impl DataDir {
             },
             wal: nowhere,
             durable: nowhere,
-            newest_known: TimelineId(1),
+            newest_known: TimelineHistory::bare(TimelineId(1)),
             standby_signal: false,
             upstream: None,
             parameters: BTreeMap::new(),
@@ -224,6 +225,13 @@ impl DataDir {
     }
 
     /// It holds a whole cluster, be it diverged or not.
+    /// A history file comes from an upstream, or is written by a promotion.
+    pub fn learn(&mut self, history: &TimelineHistory) {
+        if history.timeline >= self.newest_known.timeline {
+            self.newest_known = history.clone();
+        }
+    }
+
     pub fn is_whole(&self) -> bool {
         self.layout == Layout::Cluster
     }

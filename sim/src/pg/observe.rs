@@ -25,7 +25,7 @@ impl World {
         };
         let history = match pg.dir.layout {
             Layout::Empty | Layout::HalfCloned => TimelineHistory::bare(TimelineId(1)),
-            Layout::HalfRewound | Layout::Cluster => self.wal.history(pg.dir.wal.branch).clone(),
+            Layout::HalfRewound | Layout::Cluster => pg.dir.newest_known.clone(),
         };
         Observation {
             data_dir: self.observed_dir(seat),

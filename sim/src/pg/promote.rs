@@ -63,10 +63,10 @@ impl World {
         if server.stopping.is_some() {
             return;
         }
-        let timeline = TimelineId(pg.dir.newest_known.0 + 1);
+        let timeline = TimelineId(pg.dir.newest_known.timeline.0 + 1);
         let fork = self.wal.promote(pg.dir.wal, timeline);
         // The history file is durable before anything is written on the new timeline.
-        pg.dir.newest_known = timeline;
+        pg.dir.learn(self.wal.history(fork.branch));
         let dies = pg
             .meets(|t| (t == Trouble::PromoteDiesHalfWay).then_some(()))
             .is_some();

@@ -97,9 +97,8 @@ impl World {
         let history = self.wal.history(theirs.branch);
         let timeline = self.wal.timeline(mine.branch);
         // The receiver fetches the history files up to the timeline that its upstream is on, no further.
-        let newest = self.wal.timeline(theirs.branch);
-        let known = &mut self.pgs[seat.index()].dir.newest_known;
-        *known = Ord::max(*known, newest);
+        let newest = self.wal.history(theirs.branch);
+        self.pgs[seat.index()].dir.learn(newest);
         match history.end_of(timeline) {
             Some(end) => mine.lsn <= end,
             None => history.timeline == timeline && mine.lsn <= theirs.lsn,
@@ -223,8 +222,7 @@ impl World {
         if upto.lsn > pg.dir.wal.lsn {
             pg.dir.wal = upto;
             // The history file comes before the first WAL of a new timeline.
-            let timeline = self.wal.timeline(upto.branch);
-            pg.dir.newest_known = Ord::max(pg.dir.newest_known, timeline);
+            pg.dir.learn(self.wal.history(upto.branch));
             pg.settle();
         }
         if let Some(server) = pg.server.as_mut().filter(|s| !s.replay_paused) {

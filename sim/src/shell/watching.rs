@@ -175,11 +175,8 @@ impl World {
         let Some(agent) = self.hosts[seat.index()].agent.as_ref() else {
             return;
         };
-        let waiting = match self.store.log.since(agent.watch.seen) {
-            Since::Changes(changes) => changes.first().map(|first| first.revision),
-            Since::Compacted => None,
-        };
-        if waiting.is_some_and(|first| first < change.revision) {
+        // Every revision has its change.
+        if agent.watch.seen.0 + 1 < change.revision.0 {
             self.catch_up(seat);
         } else {
             self.send_change(seat, change);
