@@ -457,7 +457,10 @@ impl Agent {
     /// After a hand-over of mine: leave the key to the others for a while.
     pub fn abstains(&self, now: Now, cluster: &Cluster) -> Option<Decision> {
         let released = self.tenure.released_at?;
-        if now.mono.since(released) >= ABSTAIN || cluster.leader.is_some() {
+        // Somebody else has led since: what is free now is another's key, and I may be the one it is handed to.
+        let mine = self.store.last_leader.as_ref();
+        let mine = mine.is_none_or(|key| key.owner == self.settings.name);
+        if now.mono.since(released) >= ABSTAIN || cluster.leader.is_some() || !mine {
             return None;
         }
         let candidate = cluster.failover.as_ref().and_then(|f| f.member.clone());

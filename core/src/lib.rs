@@ -23,7 +23,7 @@
 //! |---|---|
 //! | the agent | `agent` (state and entry), `decide` (the tree), `decision` (every verdict and its words), `carry_out`, `wake` |
 //! | write authority | `leader_key` (the arithmetic), `tenure` (session and key), `fencing` (the fencer's deadline) |
-//! | the member's part | `election`, `handover`, `candidate`, `rejoin` (follow, rewind, clone), `founding`, `pause`, `slots`, `params` |
+//! | the member's part | `election`, `handover`, `candidate`, `rejoin` (follow, rewind, clone), `founding`, `forgotten`, `pause`, `slots`, `params` |
 //! | the store | `dcs` and `primitive` (vocabularies), `exchange` (one request to calls, ambiguous outcomes), `store` (what is known) |
 //! | wire values | `cluster`, `member`, `keys`, `config`, `iso`: byte-compatible with Patroni 4.1.5, tolerant when reading |
 //! | PostgreSQL | `postgres` (vocabulary), `local` (what is known), `lane` (one operation at a time), `lsn`, `timeline` |

@@ -346,14 +346,14 @@ impl Agent {
                     leader: leader.owner.clone(),
                 })
             } else {
-                self.diverged(leader, "pg_rewind is off or impossible (use_pg_rewind, wal_log_hints or data checksums): run tanistctl reinit")
+                self.diverged(leader, cannot_rewind(clashes))
             };
         }
         if !rewind {
             return if self.remove_on_diverged() {
                 self.discard(now, DiscardReason::DivergedTimelines)
             } else {
-                self.diverged(leader, "pg_rewind is off or impossible (use_pg_rewind, wal_log_hints or data checksums): run tanistctl reinit")
+                self.diverged(leader, cannot_rewind(clashes))
             };
         }
         if self.is_unclean_primary(control) {
@@ -610,6 +610,14 @@ impl Agent {
             .chain(facts)
             .chain(self.shutdown_hangs_at())
             .collect()
+    }
+}
+
+fn cannot_rewind(clashes: bool) -> &'static str {
+    if clashes {
+        "two members opened a timeline of one number from one position, which pg_rewind cannot tell apart: run tanistctl reinit"
+    } else {
+        "pg_rewind is off or impossible (use_pg_rewind, wal_log_hints or data checksums): run tanistctl reinit"
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the flight recorder leaves on disk: replayable segments, within their cap, whatever the disk does.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -99,6 +100,10 @@ fn the_segments_of_a_life_replay_one_by_one_and_together() {
         agent, recorder, ..
     } = life;
     drop(recorder);
+    for file in std::fs::read_dir(&dir).unwrap() {
+        let mode = file.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "nobody else reads what the DCS holds");
+    }
     let texts = text_of(&dir);
     assert!(texts.len() >= 3, "{} segments", texts.len());
     for text in &texts {

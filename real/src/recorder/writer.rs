@@ -4,6 +4,7 @@
 use super::segments::{self, Segment};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,7 +149,9 @@ impl Writer {
         self.make_room(number, room)?;
         let kept = std::mem::take(&mut self.keep_next);
         let path = self.dir.join(Segment::file_name(number, kept));
+        // A recording holds what the DCS holds, and somebody's password may be in a parameter there.
         let file = OpenOptions::new()
+            .mode(0o600)
             .write(true)
             .create_new(true)
             .open(&path)?;
