@@ -137,10 +137,13 @@ impl Local {
     }
 
     /// The branch that this member's WAL is on: the history files may know of newer ones that it has not reached.
+    /// `None` also for a look that saw the files before a promotion and the server after it: its last fork is missing,
+    /// and the one before would be taken for the newest.
     pub fn branch(&self) -> Option<TimelineHistory> {
         let observed = self.observed.as_ref()?;
         let timeline = match self.answered() {
             Some(s) if s.in_recovery => s.timeline.max(s.received_timeline),
+            Some(s) if s.timeline > observed.history.timeline => return None,
             Some(s) => s.timeline,
             None => {
                 let c = observed.data_dir.control()?;

@@ -44,7 +44,10 @@ fn senseless_values_in_any_key_are_survived() {
             ("config" | "initialize", Some(value)) => {
                 ordeal.cluster.etcd.put(&path, value.as_bytes()).unwrap();
             }
-            ("sync" | "failsafe" | "failover", _) => ordeal.cluster.etcd.delete(&path).unwrap(),
+            // A leader key without a lease never runs out, and whoever it may name, nobody else may delete it.
+            ("sync" | "failsafe" | "failover" | "leader", _) => {
+                ordeal.cluster.etcd.delete(&path).unwrap();
+            }
             (_, _) => {}
         }
         ordeal

@@ -1,0 +1,54 @@
+//! What one look at the own server says, where its parts were not seen at the same instant.
+
+use std::collections::BTreeMap;
+use tanist_core::local::Local;
+use tanist_core::lsn::Lsn;
+use tanist_core::postgres::*;
+use tanist_core::time::{Mono, Wall};
+use tanist_core::timeline::{TimelineHistory, TimelineId};
+
+fn primary_on(timeline: u32, history: TimelineHistory) -> Local {
+    let status = SqlStatus {
+        in_recovery: false,
+        server_version: 150_014,
+        started_at: Wall(0),
+        timeline: TimelineId(timeline),
+        written: Lsn(900),
+        received: Lsn::INVALID,
+        received_timeline: TimelineId(0),
+        replayed: Lsn::INVALID,
+        replay_paused: false,
+        replayed_at: None,
+        streaming: false,
+        upstream: None,
+        upstream_slot: None,
+        slots: BTreeMap::new(),
+        standbys: Vec::new(),
+        pending_restart: false,
+        synchronous_standby_names: String::new(),
+    };
+    let mut local = Local::default();
+    let observation = Observation {
+        data_dir: DataDir::Unreadable("of no matter here".into()),
+        processes: Processes {
+            postmaster: Some(7),
+            backends: 1,
+        },
+        sql: Sql::Answered(status),
+        history,
+        promoted: Vec::new(),
+        standby_signal: false,
+    };
+    local.observe(Mono(1), observation);
+    local
+}
+
+/// 1. A look reads the history files. 2. The server is promoted. 3. The look asks the server. Published, it named the
+/// new leader as the promoter of the timeline before, and the old leader, who had opened that one, took itself for diverged.
+#[test]
+fn a_promotion_in_the_middle_of_a_look_gives_no_branch() {
+    let before = TimelineHistory::parse(TimelineId(2), "1\t0/64\tr\n").unwrap();
+    let after = TimelineHistory::parse(TimelineId(3), "1\t0/64\tr\n2\t0/C8\tr\n").unwrap();
+    assert_eq!(primary_on(3, before).branch(), None);
+    assert_eq!(primary_on(3, after.clone()).branch(), Some(after));
+}
