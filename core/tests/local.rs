@@ -43,8 +43,8 @@ fn primary_on(timeline: u32, history: TimelineHistory) -> Local {
     local
 }
 
-/// 1. A look reads the history files. 2. The server is promoted. 3. The look asks the server. Published, it named the
-/// new leader as the promoter of the timeline before, and the old leader, who had opened that one, took itself for diverged.
+/// A look reads the history files, then the server is promoted, then the look asks the server. Published, it named the
+/// new leader as the promoter of the timeline before, and the old leader, who had opened it, took itself for diverged.
 #[test]
 fn a_promotion_in_the_middle_of_a_look_gives_no_branch() {
     let before = TimelineHistory::parse(TimelineId(2), "1\t0/64\tr\n").unwrap();
