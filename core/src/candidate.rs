@@ -51,11 +51,7 @@ impl Agent {
             return;
         };
         let version = cluster.failover_version;
-        let precondition = if version.0 == 0 {
-            Precondition::Absent
-        } else {
-            Precondition::Version(version)
-        };
+        let precondition = Precondition::unchanged_since(version);
         let key = FailoverKey {
             leader: Some(self.settings.name.clone()),
             member: Some(candidate),

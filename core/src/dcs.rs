@@ -57,6 +57,17 @@ pub enum Precondition {
     Version(Revision),
 }
 
+impl Precondition {
+    /// Nobody has changed the key since it was seen at `version`; 0 means that it was not there.
+    pub fn unchanged_since(version: Revision) -> Precondition {
+        if version.0 == 0 {
+            Precondition::Absent
+        } else {
+            Precondition::Version(version)
+        }
+    }
+}
+
 /// What the leader key's acquisition also depends on: the versions of the keys that the decision was
 /// made from (0 = the key was absent). The key itself must be absent in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -333,11 +333,7 @@ impl Agent {
             return;
         }
         let version = cluster.config_version;
-        let precondition = if version.0 == 0 {
-            Precondition::Absent
-        } else {
-            Precondition::Version(version)
-        };
+        let precondition = Precondition::unchanged_since(version);
         let known = &self.store.config.stored;
         let first = self.settings.bootstrap.clone().unwrap_or_default();
         let value = if known.is_empty() {

@@ -327,11 +327,7 @@ impl Agent {
         out: &mut Output,
     ) {
         let (key, value, version) = write;
-        let precondition = if version.0 == 0 {
-            Precondition::Absent
-        } else {
-            Precondition::Version(version)
-        };
+        let precondition = Precondition::unchanged_since(version);
         let request = DcsRequest::Put {
             key: key.into(),
             value,
