@@ -2,6 +2,7 @@
 
 use super::machine;
 use super::rows::{Row, Summary, summary};
+use crate::testbed::haproxy;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -147,7 +148,10 @@ pub fn render(rows: &[Row]) -> String {
     }
     page += &terms_table(rows);
     page += &all_values(rows);
-    page += METHOD;
+    page += &METHOD.replace(
+        "@HAPROXY@",
+        &format!("{}; {}", haproxy::CHECKS, haproxy::RETRIES),
+    );
     page += "\n## Machine\n\n";
     for line in machine::describe() {
         let _ = writeln!(page, "- {line}");
@@ -275,9 +279,9 @@ use_pg_rewind, use_slots, data checksums, maximum_lag_on_failover 1 MiB, one etc
 between the agents, so that what else the machine does falls on both; each round begins with empty directories. Where
 it may be made (root), each member has a network namespace of its own and a lost host is an unplugged link.
 
-Load: two clients with several hosts (target_session_attrs=read-write) and two through HAProxy (inter 1s, fastinter
-200ms, fall 2, rise 1, on-marked-down shutdown-sessions), each with one INSERT every 10 ms; on each member a probe that
-tries to commit every 10 ms.
+Load: two clients with several hosts (target_session_attrs=read-write) and two through HAProxy
+(@HAPROXY@), each with one INSERT
+every 10 ms; on each member a probe that tries to commit every 10 ms.
 
 - `outage`: the longest pause between two acknowledged rows that ends after the fault; the worse of the two clients.
 - `rows_lost`: acknowledged to a client, and not in the table of the last primary.

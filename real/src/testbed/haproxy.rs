@@ -10,6 +10,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+/// How a server is looked at, for every agent alike.
+pub const CHECKS: &str =
+    "inter 100ms fastinter 50ms fall 2 rise 1 on-marked-down shutdown-sessions";
+/// A second attempt on the same server waits a whole second (haproxy's turn-around), longer than most of what
+/// is survived here; a client that is refused tries again by itself.
+pub const RETRIES: &str = "retries 0";
+
 #[derive(Debug)]
 pub struct Haproxy {
     pub primary: Access,
@@ -73,7 +80,7 @@ defaults
     timeout client 30m
     timeout server 30m
     timeout check 1s
-    retries 1
+    {RETRIES}
 listen statistics
     bind {statistics}
     mode http
@@ -92,7 +99,7 @@ listen statistics
     option httpchk
     http-check send meth GET uri {path}
     http-check expect status 200
-    default-server inter 100ms fastinter 50ms fall 2 rise 1 on-marked-down shutdown-sessions
+    default-server {CHECKS}
 ",
             at.address()
         );
