@@ -9,7 +9,7 @@ CARGO ?= cargo
 PROFILE = --profile swarm
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios swarm madsim cluster test test-all
+.PHONY: help servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants swarm madsim cluster test test-all
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -44,6 +44,7 @@ fmt:
 clippy:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p tanist --test cluster -- -D warnings
+	$(CARGO) clippy -p tanist-sim --test mutants -- -D warnings
 
 unit: servers
 ifeq ($(NEXTEST),yes)
@@ -55,6 +56,10 @@ endif
 # Each story as it was told before, down to the last line.
 scenarios:
 	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- run
+
+# A copy of the sources with deliberate bugs inside: each scenario must fail on its own.
+mutants:
+	$(CARGO) test $(PROFILE) -p tanist-sim --test mutants
 
 # Drawn plans, as many as fit into the box, from a seed of this commit's own, so that each commit looks at others.
 # `make swarm BOX=15m`, `make swarm SEED=1 RUNS=100000 REPORT=reports/coverage.md`.

@@ -348,7 +348,8 @@ fn fit(timing: Timing, complaints: &mut Vec<String>) -> Timing {
     fitted
 }
 
-fn missing_modes(stored: &Map<String, Value>) -> Vec<MissingMode> {
+/// The modes that `stored` asks for and this build does not have.
+pub fn missing_modes(stored: &Map<String, Value>) -> Vec<MissingMode> {
     // Anything but a clear "off" counts as asked for: an unreadable value never turns a mode off.
     let asked = |key: &str| match stored.get(key) {
         None | Some(Value::Null) => false,

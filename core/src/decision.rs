@@ -436,7 +436,7 @@ impl fmt::Display for Waiting {
             Waiting::ResumingSession => f.write_str("resuming the session of my previous life"),
             Waiting::ModeMissing { mode } => write!(
                 f,
-                "not racing: the configuration asks for {mode}, which this build does not have"
+                "not racing: the configuration asks for {mode}, which this build does not have: remove it, or let a member lead that has it"
             ),
             Waiting::CatchingUp { leader } => write!(f, "running, not yet streaming from {leader}"),
             Waiting::NameTaken => f.write_str("not acting: another live member uses this name"),

@@ -29,7 +29,8 @@ const SECOND_STAGE: Span = Span::secs(1);
 const BALLOT_AGE_MAX: Span = Span::secs(3);
 /// Between two rounds while somebody else should win.
 const ROUND_PAUSE: Span = Span::millis(500);
-/// How long a candidate stands back while the old primary shows signs of life after its key vanished unreleased.
+/// How long a candidate stands back while the old primary shows signs of life after its key vanished unreleased, and
+/// how old the last WAL may be that counts as one: a receiver whose sender's host is gone believes in it for a minute.
 const STAND_BACK: Span = Span::secs(2);
 /// After a hand-over those who lack its end wait this long: the candidate has it, and so has the old leader, which
 /// races again after a while.
@@ -315,7 +316,9 @@ impl Agent {
         let Some(former) = &self.store.last_leader else {
             return Ok(());
         };
-        let alive = status.streaming || why == Vacancy::Deleted;
+        let moved = |at: Mono| now.mono.since(at) < STAND_BACK;
+        let feeds = status.streaming && self.local.moved_at.is_some_and(moved);
+        let alive = feeds || why == Vacancy::Deleted;
         let patient = now.mono.since(since) < STAND_BACK;
         if why != Vacancy::Released && alive && patient && former.owner != self.settings.name {
             return Err(ElectionLoss::StillStreaming {

@@ -9,7 +9,7 @@ use crate::election::Ballot;
 use crate::member::Tags;
 use crate::peer::PeerAnswer;
 use crate::postgres::ControlData;
-use crate::time::{Now, Span};
+use crate::time::{Mono, Now, Span};
 
 /// Members that start together are given this long to say that they have more.
 const OTHERS_FIRST: Span = Span::secs(2);
@@ -58,6 +58,15 @@ impl Agent {
                 Err(loss) => lose(loss),
             },
         )
+    }
+}
+
+impl Agent {
+    /// When members that start together have had their time.
+    pub fn forgotten_wake(&self) -> Option<Mono> {
+        let cluster = self.store.cluster.as_ref()?;
+        let forgotten = matches!(cluster.initialize, Initialize::Absent) && !self.seen_initialized;
+        forgotten.then(|| self.started.mono + OTHERS_FIRST)
     }
 }
 

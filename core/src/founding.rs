@@ -4,6 +4,7 @@
 
 use crate::agent::{Agent, Output};
 use crate::cluster::{Cluster, Initialize};
+use crate::config::missing_modes;
 use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, Precondition};
 use crate::decision::{AcquireReason, Decision, ReleaseReason, StartReason, StopReason, Waiting};
 use crate::keys;
@@ -40,27 +41,36 @@ pub struct Claim {
 impl Agent {
     /// The store shows no cluster yet, or one that is being founded, and nobody leads.
     pub fn decide_without_cluster(&self, now: Now, cluster: &Cluster) -> Decision {
-        let may_found =
-            self.settings.bootstrap.is_some() && !Tags::read(&self.settings.tags).nofailover;
         match &cluster.initialize {
-            Initialize::Absent if !may_found => Decision::Wait(Waiting::NobodyBootstraps),
-            // The store lost its keys, not the cluster its data: those who have a copy take the key again. An empty
-            // member that founds another cluster under the same name would shut all of them out.
-            Initialize::Absent if self.seen_initialized => {
-                Decision::Wait(Waiting::NobodyBootstraps)
-            }
-            Initialize::Absent if self.claim.op.is_some() || self.tenure.session.is_none() => {
-                Decision::Wait(Waiting::SomebodyBootstraps)
-            }
-            Initialize::Absent if now.mono < self.claim.not_before => {
-                retry("bootstrap", "see above")
-            }
-            Initialize::Absent => Decision::ClaimInitialize,
+            Initialize::Absent => self.decide_claim(now),
             Initialize::InProgress { .. } => Decision::Wait(Waiting::SomebodyBootstraps),
             Initialize::Done(_) | Initialize::Unreadable(_) => {
                 Decision::Wait(Waiting::NobodyBootstraps)
             }
         }
+    }
+
+    /// Nobody has claimed the founding.
+    fn decide_claim(&self, now: Now) -> Decision {
+        let Some(first) = &self.settings.bootstrap else {
+            return Decision::Wait(Waiting::NobodyBootstraps);
+        };
+        // The store lost its keys, not the cluster its data: those who have a copy take the key again. An empty
+        // member that founds another cluster under the same name would shut all of them out.
+        if Tags::read(&self.settings.tags).nofailover || self.seen_initialized {
+            return Decision::Wait(Waiting::NobodyBootstraps);
+        }
+        // Nobody of this build could ever lead what it founds.
+        if let Some(mode) = missing_modes(first).first().copied() {
+            return Decision::Wait(Waiting::ModeMissing { mode });
+        }
+        if self.claim.op.is_some() || self.tenure.session.is_none() {
+            return Decision::Wait(Waiting::SomebodyBootstraps);
+        }
+        if now.mono < self.claim.not_before {
+            return retry("bootstrap", "see above");
+        }
+        Decision::ClaimInitialize
     }
 
     /// The founding under way, step by step.

@@ -225,14 +225,11 @@ impl HistoryKey {
             .map(|row| row.end)
     }
 
-    /// Who promoted to `timeline`, as recorded.
+    /// Who promoted to `timeline`, as recorded. Its parent need not be the number before it: one that a promotion gave
+    /// away and left is skipped.
     pub fn promoter_of(&self, timeline: TimelineId) -> Option<&MemberName> {
-        let parent = timeline.0.checked_sub(1)?;
-        self.rows
-            .iter()
-            .find(|row| row.timeline.0 == parent)?
-            .new_leader
-            .as_ref()
+        let parent = self.rows.iter().rev().find(|row| row.timeline < timeline);
+        parent?.new_leader.as_ref()
     }
 
     /// What the key should say for a primary with this history: rows with an equal end keep their time
@@ -247,17 +244,15 @@ impl HistoryKey {
         new_leader: &MemberName,
         rows_max: u64,
     ) -> HistoryKey {
-        let last = local.forks.last().map(|f| f.parent);
         let mut rows: Vec<HistoryRow> = Vec::new();
-        for fork in &local.forks {
+        for (at_fork, fork) in local.forks.iter().enumerate() {
             let stored = self
                 .rows
                 .iter()
                 .find(|r| r.timeline == fork.parent && r.end == fork.end);
-            let newest = last == Some(fork.parent);
+            let next = local.forks.get(at_fork + 1).map(|f| f.parent);
             let others = |r: &&HistoryRow| r.new_leader.as_ref().is_some_and(|n| n != new_leader);
-            let next = TimelineId(fork.parent.0.saturating_add(1));
-            let mine = newest || opened.contains(&next);
+            let mine = next.is_none_or(|timeline| opened.contains(&timeline));
             let stored = stored.filter(|r| !(mine && others(r)));
             rows.push(HistoryRow {
                 timeline: fork.parent,

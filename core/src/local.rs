@@ -35,6 +35,8 @@ pub struct Local {
     /// The last position and timeline of any answer, kept over a stop.
     pub last_position: Lsn,
     pub last_timeline: Option<TimelineId>,
+    /// When a look last found the position of the same server changed.
+    pub moved_at: Option<Mono>,
     pub probe: Option<OpId>,
     /// When the look under way was begun.
     pub probe_begun: Mono,
@@ -68,6 +70,9 @@ impl Local {
         }
         match &observation.sql {
             Sql::Answered(status) => {
+                if self.status.is_some() && position(status) != self.last_position {
+                    self.moved_at = Some(at);
+                }
                 self.last_position = position(status);
                 self.last_timeline = Some(status.timeline);
                 self.status = Some(status.clone());

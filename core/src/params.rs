@@ -30,6 +30,11 @@ const FIXED: [(&str, &str); 1] = [("wal_log_hints", "on")];
 /// Set by the shell from the member's own addresses; ignored in any configuration.
 const OWNED_BY_SHELL: [&str; 3] = ["listen_addresses", "port", "cluster_name"];
 
+/// Is this parameter the cluster's alone, and read by the core?
+pub fn is_controlled(name: &str) -> bool {
+    CONTROLLED.iter().any(|(controlled, _)| *controlled == name)
+}
+
 /// The parameters this member shall run with: controlled defaults, then the cluster's, then the member's own.
 pub fn desired(
     config: &Config,
@@ -41,7 +46,6 @@ pub fn desired(
         .chain(&UNLESS_SET)
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();
-    let is_controlled = |name: &str| CONTROLLED.iter().any(|(controlled, _)| *controlled == name);
     for (name, value) in &config.parameters {
         let usable = match name.as_str() {
             // Replication needs at least `replica`, and a standby that serves reads needs hot_standby.

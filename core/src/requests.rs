@@ -424,30 +424,42 @@ impl Agent {
             );
         };
         config::patch(&mut stored, &changes);
-        self.write_config(now, id, stored, cluster.config_version, out);
-        Ok(())
+        self.write_config(now, id, &cluster, stored, out)
     }
 
     fn put_config(&mut self, now: Now, id: &RequestId, text: &str, out: &mut Output) -> Gate {
         let cluster = self.known_cluster()?;
         let stored = object(text)?;
-        self.write_config(now, id, stored, cluster.config_version, out);
-        Ok(())
+        self.write_config(now, id, &cluster, stored, out)
     }
 
     fn write_config(
         &mut self,
         now: Now,
         id: &RequestId,
+        cluster: &Cluster,
         stored: Map<String, Value>,
-        version: Revision,
         out: &mut Output,
-    ) {
+    ) -> Gate {
+        let known = &self.store.config.missing_modes;
+        let mut asked = config::missing_modes(&stored).into_iter();
+        let new = asked.find(|mode| !known.contains(mode));
+        // Written, it would end the leader's tenure, and nobody could begin one.
+        if let Some(mode) = new.filter(|_| cluster.members.values().all(|m| m.is_tanist())) {
+            return refuse(
+                Refusal::Unprocessable,
+                format!(
+                    "{mode}: this build does not have it, and no other member is there that could lead with it"
+                ),
+            );
+        }
         let text = Value::Object(stored).to_string();
         let kind = Kind::WriteConfig {
             answer: text.clone(),
         };
+        let version = cluster.config_version;
         self.write_for(now, id, (keys::CONFIG, text, version), kind, out);
+        Ok(())
     }
 
     /// The end of a write of this file's. `false`: it is not one.

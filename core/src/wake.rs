@@ -61,6 +61,7 @@ impl Agent {
             Some(self.started.mono + self.store.config.timing.retry_timeout),
             WakeReason::Retry,
         );
+        add(self.forgotten_wake(), WakeReason::Election);
         wakes.extend(
             self.election_wakes()
                 .into_iter()

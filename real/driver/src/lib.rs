@@ -48,6 +48,10 @@ impl Core for Agent {
 /// The world around the core. None of these may block.
 pub trait Host<C> {
     fn now(&self) -> Now;
+    /// The input as the core may see it: what it sees is recorded.
+    fn admit(&mut self, input: Input) -> Input {
+        input
+    }
     /// Begins the effect; its completion comes back as an input.
     fn start(&mut self, effect: Effect);
     /// `core` is the state that the input left.
@@ -129,6 +133,7 @@ fn batch<C: Core, H: Host<C>>(
 
 fn step<C: Core, H: Host<C>>(core: &mut C, host: &mut H, input: Input) -> Option<Ended> {
     let now = host.now();
+    let input = host.admit(input);
     let mut output = Output::default();
     core.handle(now, input.clone(), &mut output);
     host.record(now, &input, &output, core);

@@ -1,6 +1,7 @@
 //! Carries each effect to the adapter that does it, and what the core shows to whoever asks.
 //! Nothing here branches on roles, leases or lag.
 
+use super::vault::Vault;
 use crate::clock;
 use crate::dcs::Store;
 use crate::fencer::client::FencerHandle;
@@ -27,6 +28,7 @@ pub struct AgentHost {
     pub published: Published,
     pub rest: RestHandle,
     pub inputs: UnboundedSender<Input>,
+    pub vault: Vault,
     /// What the recorder was last told to be of lasting interest.
     pub standing: Option<(Role, bool)>,
 }
@@ -45,10 +47,14 @@ impl Host<Agent> for AgentHost {
         clock::now()
     }
 
+    fn admit(&mut self, input: Input) -> Input {
+        self.vault.admit(input)
+    }
+
     fn start(&mut self, effect: Effect) {
         let op = effect.id;
         let inputs = self.inputs.clone();
-        match (effect.body, &self.fencer) {
+        match (self.vault.reveal(effect.body), &self.fencer) {
             (EffectBody::Dcs { request, until }, _) => self.store.start(op, request, until, inputs),
             (EffectBody::Operation { operation, term }, _) => {
                 self.postgres.start_operation(op, operation, term);
@@ -74,7 +80,10 @@ impl Host<Agent> for AgentHost {
         }
     }
 
-    fn publish(&mut self, view: View) {
+    fn publish(&mut self, mut view: View) {
+        if let Some(cluster) = &mut view.cluster {
+            self.vault.reveal_config(cluster);
+        }
         let standing = Some((view.role, view.holds_key));
         if self.standing != standing {
             if self.standing.is_some() {

@@ -7,6 +7,7 @@
 //! | `host` | which adapter carries out which effect? |
 //! | `postmaster` | who becomes the postmaster's parent? |
 //! | `wiring` | which part of the configuration does each adapter need? |
+//! | `vault` | what must the core, and so its recording, never see? |
 //! | `signals` | what do SIGTERM, SIGINT and SIGHUP mean? |
 //! | `logging` | how does a line of log leave without ever holding up the agent? |
 //!
@@ -19,4 +20,5 @@ pub mod logging;
 pub mod postmaster;
 pub mod signals;
 pub mod start;
+pub mod vault;
 pub mod wiring;

@@ -9,6 +9,7 @@ use super::command_line::EXIT_REFUSED;
 use super::host::AgentHost;
 use super::postmaster::{FencedHost, adopt_running};
 use super::signals::Signals;
+use super::vault::Vault;
 use super::{logging, wiring};
 use crate::clock;
 use crate::dcs::Store;
@@ -90,7 +91,8 @@ pub fn main(configuration: Configuration) -> ExitCode {
 async fn live(configuration: Configuration) -> anyhow::Result<u8> {
     let signals = Signals::listen().context("signals cannot be listened to")?;
     let local = configuration.local.clone();
-    let (settings, state_dir) = (local.settings.clone(), local.state_dir.clone());
+    let mut vault = Vault::default();
+    let (settings, state_dir) = (vault.hide(local.settings.clone()), local.state_dir.clone());
     create_private(&state_dir)?;
     let store = Store::open(local.store.clone(), &settings.namespace, &settings.scope)?;
     refuse_beside_namesake(&store, &local).await?;
@@ -142,6 +144,7 @@ async fn live(configuration: Configuration) -> anyhow::Result<u8> {
         published,
         rest,
         inputs,
+        vault,
         standing: None,
     };
     let ended = tanist_driver::run(&mut agent, &mut host, &mut queue).await;

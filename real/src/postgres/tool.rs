@@ -77,7 +77,8 @@ pub fn last_lines(text: &str, n: usize) -> String {
     lines[lines.len().saturating_sub(n)..].join("; ")
 }
 
-/// Runs `command` in a process group of its own. At the deadline, or when cancelled, the whole group is
+/// Runs `command` in a process group of its own, from a thread that lives until it has ended: an agent that is killed
+/// takes it along. At the deadline, or when cancelled, the whole group is
 /// ended (SIGTERM, then SIGKILL) and waited for. `on_line` sees each line of the error output as it comes.
 pub async fn run(
     mut command: Command,
@@ -95,6 +96,7 @@ pub async fn run(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command.process_group(0).kill_on_drop(true);
+    crate::sys::dies_with_its_thread(command.as_std_mut());
     let mut child = command
         .spawn()
         .map_err(|e| Trouble::failed(format!("cannot run {name}: {e}")))?;

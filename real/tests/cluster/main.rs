@@ -5,6 +5,7 @@ mod baseline;
 mod bootstrap;
 mod interop;
 mod ordeal;
+mod pause;
 mod processes;
 mod recording;
 mod store;

@@ -4,7 +4,7 @@ use crate::ordeal::{Load, Loss, Ordeal};
 use crate::support::healthy_cluster;
 use std::path::PathBuf;
 use std::time::Duration;
-use tanist::testbed::flight;
+use tanist::testbed::{flight, wait_for};
 
 /// The binary under test, and the one of the other profile that `TANIST_OTHER_BUILD` names.
 fn builds() -> Vec<PathBuf> {
@@ -60,4 +60,50 @@ fn changed_byte_of_a_recording_is_named_by_its_line() {
     assert!(!told.status.success());
     let why = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(why.contains("line 7"), "{why}");
+}
+
+/// What is planted in commands and in fields that this build does not know is in force, is shown to who asks for the
+/// configuration, and is in no recording.
+#[test]
+fn planted_secret_is_in_force_and_in_no_recording() {
+    const PLANTED: &str = "canary-60c4";
+    let ordeal = Ordeal::on(healthy_cluster(), Load::Kind);
+    let command = format!("true {PLANTED} %p");
+    let patch = serde_json::json!({
+        "postgresql": {"parameters": {"archive_command": command}},
+        "not_known_here": {"token": PLANTED},
+    });
+    let answer = ordeal.cluster.patch_config(&patch).unwrap();
+    assert_eq!(answer.code, 200, "{answer:?}");
+    assert!(answer.body.contains(PLANTED), "{answer:?}");
+    for member in ordeal.cluster.members() {
+        wait_for("the command is in force", Duration::from_secs(30), || {
+            let found =
+                member.value("SELECT setting FROM pg_settings WHERE name = 'archive_command'")?;
+            // Without archive_mode it is shown as disabled: then the file has it.
+            let told = std::fs::read_to_string(member.data_dir().join("postgresql.conf"));
+            let file = told.map_err(|e| e.to_string())?;
+            (found == command || file.contains(PLANTED))
+                .then_some(())
+                .ok_or_else(|| format!("{found:?} on {}", member.name()))
+        })
+        .unwrap();
+        let shown = member.get("/config").unwrap();
+        assert!(shown.body.contains(PLANTED), "{shown:?}");
+    }
+    let members = ordeal.cluster.members().to_vec();
+    let mut ordeal = ordeal;
+    ordeal.strike();
+    let answer = ordeal.cluster.switchover(ordeal.old.name(), None).unwrap();
+    assert_eq!(answer.code, 200, "{answer:?}");
+    for member in &members {
+        let segments = flight::segments(member);
+        assert!(!segments.is_empty());
+        for segment in segments {
+            let text = std::fs::read_to_string(&segment).unwrap();
+            assert!(!text.contains(PLANTED), "{}", segment.display());
+        }
+        flight::replay(&builds()[0], member).unwrap();
+    }
+    ordeal.end(Loss::None);
 }

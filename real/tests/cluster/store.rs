@@ -1,9 +1,11 @@
 //! The store goes away, hangs, forgets, or cannot be reached by the primary alone.
 
 use crate::ordeal::{Load, Loss, Ordeal, authority_max};
-use crate::support::plan;
+use crate::support::{healthy_cluster, plan};
+use rustix::process::Signal;
 use std::time::Duration;
 use tanist::testbed::cluster::{Cluster, Plan};
+use tanist::testbed::member::Member;
 use tanist::testbed::network::Network;
 
 #[test]
@@ -107,43 +109,26 @@ fn assert_instance_is_no_primary(ordeal: &Ordeal) {
     stopped.unwrap();
 }
 
-/// Nobody is there to renew, and nobody to fence: pause means that PostgreSQL is left alone.
+/// An etcd that was replaced during maintenance of the whole cluster: the last primary brings it back, by itself.
 #[test]
-fn in_pause_nothing_is_killed() {
-    let mut ordeal = Ordeal::begin();
-    let paused = ordeal
-        .cluster
-        .patch_config(&serde_json::json!({"pause": true}))
-        .unwrap();
-    assert_eq!(paused.code, 200, "{paused:?}");
-    std::thread::sleep(Duration::from_secs(3));
+fn store_wiped_while_every_agent_was_down_is_filled_again_by_the_last_primary() {
+    let mut ordeal = Ordeal::on(healthy_cluster(), Load::Kind);
     ordeal.strike();
-    let postmaster = ordeal.old.postmaster();
-    ordeal.cluster.etcd.kill().unwrap();
-    ordeal
-        .old
-        .signal_agent(rustix::process::Signal::KILL)
-        .unwrap();
-    std::thread::sleep(3 * authority_max());
-    assert_eq!(ordeal.old.postmaster(), postmaster);
-    ordeal
-        .clients
-        .wait_written(20, Duration::from_secs(5))
-        .unwrap();
-    ordeal.cluster.etcd.resume().unwrap();
-    ordeal.old.start().unwrap();
-    std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(ordeal.old.postmaster(), postmaster);
-    let resumed = tanist::testbed::wait_for("resume is taken", Duration::from_secs(20), || {
-        let answer = ordeal
-            .cluster
-            .patch_config(&serde_json::json!({"pause": null}))?;
-        if answer.code == 200 {
-            Ok(())
-        } else {
-            Err(format!("{answer:?}"))
-        }
-    });
-    resumed.unwrap();
-    ordeal.end(Loss::None);
+    let members = ordeal.cluster.members().to_vec();
+    // The standbys first, so that nobody takes over from the primary.
+    let (old, standbys): (Vec<Member>, Vec<Member>) = members
+        .into_iter()
+        .partition(|member| member.name() == ordeal.old.name());
+    for member in standbys.iter().chain(&old) {
+        member.signal_agent(Signal::TERM).unwrap();
+        member.agent_ends(Duration::from_secs(60)).unwrap();
+    }
+    ordeal.cluster.etcd.wipe().unwrap();
+    for member in old.iter().chain(&standbys) {
+        member.start().unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+    }
+    let name = ordeal.old.name().to_string();
+    let ended = ordeal.end(Loss::None);
+    assert_eq!((ended.leader, ended.promotions), (name, 0));
 }

@@ -1,0 +1,182 @@
+//! `make mutants`: can the scenarios fail? A copy of the sources carries every deliberate bug of `mutants.txt` behind
+//! a switch; each scenario must hold there with none switched on, and fail with the one that its header names.
+//! The copy is built once, in a target folder of its own.
+
+#[path = "support/mutants.rs"]
+mod mutants;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use mutants::Edit;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tanist_sim::library;
+
+const SWITCH: &str = "//! Which deliberate bug is switched on.
+
+use std::sync::OnceLock;
+
+pub fn on(name: &str) -> bool {
+    static ON: OnceLock<Option<String>> = OnceLock::new();
+    ON.get_or_init(|| std::env::var(\"TANIST_MUTANT\").ok())
+        .as_deref()
+        == Some(name)
+}
+";
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let all = mutants::read(&root);
+    let pairs = pairs(&root, &all);
+    // Listing must not cost a build.
+    let simulator = if arguments.list {
+        PathBuf::new()
+    } else {
+        build(&root, &all)
+    };
+    let mut trials = Vec::new();
+    for (name, file) in pairs {
+        let simulator = simulator.clone();
+        let title = file.with_extension("");
+        let title = title.strip_prefix(root.join("scenarios")).unwrap_or(&title);
+        trials.push(Trial::test(
+            format!("{} fails on {name}", title.display()),
+            move || fails(&simulator, &file, &name),
+        ));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Each mutant with a scenario that names it; one that no scenario names proves nothing.
+fn pairs(root: &Path, all: &BTreeMap<String, Vec<Edit>>) -> Vec<(String, PathBuf)> {
+    let files = library::scenarios(&root.join("scenarios")).expect("the scenarios can be read");
+    let mut pairs = Vec::new();
+    for file in files {
+        let plan = library::load(&file).expect("the scenario can be read");
+        let named = plan.fails_on();
+        let named = named.into_iter().filter(|name| all.contains_key(*name));
+        pairs.extend(named.map(|name| (name.to_string(), file.clone())));
+    }
+    let named: BTreeSet<&String> = pairs.iter().map(|(name, _)| name).collect();
+    let idle: Vec<&String> = all.keys().filter(|name| !named.contains(name)).collect();
+    assert!(idle.is_empty(), "no scenario names the mutants {idle:?}");
+    pairs
+}
+
+/// The simulator of the copy, built.
+fn build(root: &Path, all: &BTreeMap<String, Vec<Edit>>) -> PathBuf {
+    let target = root.join("target/mutants");
+    let tree = target.join("tree");
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root)
+        .output()
+        .expect("git lists the sources");
+    assert!(listed.status.success(), "git ls-files failed");
+    let mut sources = BTreeMap::new();
+    for file in String::from_utf8_lossy(&listed.stdout).lines() {
+        let needed = !file.starts_with("reports/") && !file.starts_with("scenarios/");
+        if let (true, Ok(text)) = (needed, std::fs::read_to_string(root.join(file))) {
+            sources.insert(file.to_string(), text);
+        }
+    }
+    for (name, edits) in all {
+        for edit in edits {
+            let text = sources
+                .get_mut(&edit.file)
+                .unwrap_or_else(|| panic!("{name}: there is no {}", edit.file));
+            *text = replaced(name, edit, text);
+        }
+    }
+    let library = sources
+        .get_mut("core/src/lib.rs")
+        .expect("the core is there");
+    library.push_str("pub mod mutant;\n");
+    sources.insert("core/src/mutant.rs".into(), SWITCH.into());
+    for (file, text) in &sources {
+        let path = tree.join(file);
+        // What did not change is not built again.
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == *text) {
+            continue;
+        }
+        std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
+        std::fs::write(&path, text).expect("the copy can be written");
+    }
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--profile", "swarm", "-p", "tanist-sim", "--bin"])
+        .args(["tanist-sim", "--target-dir"])
+        .arg(&target)
+        .current_dir(&tree)
+        .status()
+        .expect("cargo can be started");
+    assert!(built.success(), "the copy with the mutants does not build");
+    target.join("swarm/tanist-sim")
+}
+
+/// `text` with the edit made, in the only place where its lines are.
+fn replaced(name: &str, edit: &Edit, text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_here = |window: &[&str]| {
+        window
+            .iter()
+            .zip(&edit.find)
+            .all(|(line, wanted)| line.trim() == wanted)
+    };
+    let places: Vec<usize> = lines
+        .windows(edit.find.len())
+        .enumerate()
+        .filter(|(_, window)| is_here(window))
+        .map(|(at, _)| at)
+        .collect();
+    let [at] = places[..] else {
+        panic!(
+            "{name}: its lines are in {} {} times, and must be there once: {:?}",
+            edit.file,
+            places.len(),
+            edit.find
+        );
+    };
+    let krate = if edit.file.starts_with("core/") {
+        "crate"
+    } else {
+        "tanist_core"
+    };
+    let switch = format!("{krate}::mutant::on(\"{name}\")");
+    let mut out: Vec<String> = lines[..at].iter().map(ToString::to_string).collect();
+    out.extend(edit.becomes.iter().map(|l| l.replace("MUTANT", &switch)));
+    let after = &lines[at + edit.find.len()..];
+    out.extend(after.iter().map(ToString::to_string));
+    out.join("\n") + "\n"
+}
+
+fn fails(simulator: &Path, file: &Path, name: &str) -> Result<(), Failed> {
+    let (held, story) = judged(simulator, file, None)?;
+    if !held {
+        return Err(format!("it fails without the bug as well\n{story}").into());
+    }
+    match judged(simulator, file, Some(name))? {
+        (true, _) => Err(format!("it holds in a world with the bug {name}").into()),
+        (false, _) => Ok(()),
+    }
+}
+
+/// Do its claims and the invariants hold? And what was told.
+fn judged(simulator: &Path, file: &Path, mutant: Option<&str>) -> Result<(bool, String), Failed> {
+    let mut command = Command::new(simulator);
+    command.args(["run", "--claims-only"]).arg(file);
+    command.env_remove("TANIST_MUTANT");
+    if let Some(name) = mutant {
+        command.env("TANIST_MUTANT", name);
+    }
+    let output = command.output()?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    match output.status.code() {
+        Some(0) => Ok((true, told)),
+        Some(1) => Ok((false, told)),
+        other => {
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            Err(format!("the simulator ended with {other:?}: {why}").into())
+        }
+    }
+}
