@@ -97,8 +97,7 @@ impl Agent {
         }
         let lease = |term: Term| {
             let session = self.tenure.session?;
-            let until =
-                authority_until(session, self.store.config.timing.ttl, &self.settings.safety);
+            let until = authority_until(session, self.ttl_at_most(), &self.settings.safety);
             Some(Authority::Lease { until, term })
         };
         match self.tenure.key {
@@ -137,8 +136,21 @@ impl Agent {
     pub fn lease_until(&self) -> Option<Mono> {
         let known = self.tenure.proven && self.term().is_some();
         let session = self.tenure.session.filter(|_| known)?;
-        let ttl = self.store.config.timing.ttl;
-        Some(authority_until(session, ttl, &self.settings.safety))
+        Some(authority_until(
+            session,
+            self.ttl_at_most(),
+            &self.settings.safety,
+        ))
+    }
+
+    /// The configured ttl, or the one that was asked for last: under a request that shortens the lease and has not been
+    /// answered, the old lease may be gone already, whatever is configured by now.
+    fn ttl_at_most(&self) -> Span {
+        let configured = self.store.config.timing.ttl;
+        match self.tenure.asked_ttl {
+            Span::ZERO => configured,
+            asked => configured.min(asked),
+        }
     }
 
     pub fn holds_key(&self) -> bool {
