@@ -564,6 +564,7 @@ impl Agent {
         Guard {
             sync: version(cluster.map(|c| c.sync_version)),
             failover: version(cluster.map(|c| c.failover_version)),
+            history: self.history_version(),
         }
     }
 

@@ -74,6 +74,8 @@ impl Precondition {
 pub struct Guard {
     pub sync: Revision,
     pub failover: Revision,
+    /// Each promotion changes it: who decided before one does not know of what was written since.
+    pub history: Revision,
 }
 
 /// Requests to the store. Each is tried until it has a verdict or `until` is reached, never longer.

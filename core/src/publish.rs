@@ -387,6 +387,13 @@ impl Agent {
         }
     }
 
+    /// The version of the history that I know of, my own last write included, which the view may not show yet.
+    pub fn history_version(&self) -> Revision {
+        let seen = self.store.value(keys::HISTORY).map(|kv| kv.modified);
+        let written = self.publishing.written.get(keys::HISTORY).copied();
+        seen.max(written).unwrap_or_default()
+    }
+
     /// A request that named me, or whose old leader is no longer me, is done once I lead.
     fn clear_fulfilled_failover(&mut self, now: Now, cluster: &Cluster, out: &mut Output) {
         let Some(request) = &cluster.failover else {

@@ -437,8 +437,15 @@ impl Agent {
                     self.lose_key(Some(self.settings.name.clone()))
                 }
                 KeyOwner::Absent => {
+                    // Only who held it without a gap may take it again without asking anybody: in one, another may have
+                    // led, and a new session says nothing of that.
+                    let stood = self.lease_until().is_some_and(|until| now.mono < until);
                     self.tenure.session = Some(*session);
-                    self.key_vanished(now);
+                    if stood {
+                        self.key_vanished(now);
+                    } else {
+                        self.lose_key(None);
+                    }
                 }
             },
             DcsOutcome::SessionGone => {

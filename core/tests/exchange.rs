@@ -483,6 +483,7 @@ fn a_guard_that_changed_refuses_and_one_that_may_come_back_leaves_doubt() {
     let seen = Guard {
         sync,
         failover: Revision(0),
+        history: Revision(0),
     };
     let lost_then = |event| {
         vec![
@@ -1000,7 +1001,7 @@ proptest! {
         world.run(DcsRequest::KeepSession { ttl: TTL }, Span::secs(9), &before);
         world.model.late.clear();
         let sync = world.model.keys.get("sync").map_or(Revision(0), |kv| kv.modified);
-        let guard = Guard { sync, failover: Revision(0) };
+        let guard = Guard { sync, ..Guard::default() };
         let ended = world.run(acquire_with(guard), Span::millis(millis), &script);
         let leases: Vec<LeaseId> = world.confirmed.keys().copied().collect();
         let leader = world.model.leader().cloned();

@@ -419,7 +419,7 @@ async fn writes_on_old_versions_conflict_and_guards_are_compared() {
         ttl: TTL,
         guard: Guard {
             sync,
-            failover: Revision(0),
+            ..Guard::default()
         },
     };
     assert_eq!(

@@ -2,7 +2,7 @@
 //! Knows nothing of time, retries or sessions' lives.
 
 use crate::dcs::{Guard, KeyOwner, KeyValue, LeaseId, Precondition, Revision};
-use crate::keys::{FAILOVER, LEADER, STATUS, SYNC};
+use crate::keys::{FAILOVER, HISTORY, LEADER, STATUS, SYNC};
 use crate::name::{MemberName, Term};
 use crate::primitive::{Compare, StoreOp, Transaction};
 
@@ -29,9 +29,10 @@ pub(super) fn acquire(me: &MemberName, lease: LeaseId, guard: Guard) -> Transact
             created(LEADER, Revision(0)),
             modified(SYNC, guard.sync),
             modified(FAILOVER, guard.failover),
+            modified(HISTORY, guard.history),
         ],
         success: vec![put(LEADER, &me.0, lease)],
-        failure: vec![get(LEADER), get(SYNC), get(FAILOVER)],
+        failure: vec![get(LEADER), get(SYNC), get(FAILOVER), get(HISTORY)],
     }
 }
 

@@ -11,7 +11,7 @@ use crate::dcs::{
     DcsOutcome, DcsReply, DcsRequest, Guard, KeyOwner, KeyValue, LeaseId, Precondition, Revision,
     Session,
 };
-use crate::keys::{FAILOVER, INITIALIZE, LEADER, SYNC};
+use crate::keys::{FAILOVER, HISTORY, INITIALIZE, LEADER, SYNC};
 use crate::name::{MemberName, Term};
 use std::collections::BTreeMap;
 
@@ -84,6 +84,7 @@ fn guard_of(answer: Answer<'_>) -> Guard {
     Guard {
         sync: answer.version(SYNC),
         failover: answer.version(FAILOVER),
+        history: answer.version(HISTORY),
     }
 }
 
@@ -93,7 +94,9 @@ fn may_yet_hold(guard: Guard, answer: Answer<'_>) -> bool {
     let left_behind =
         |wanted: Revision, present: Revision| wanted != Revision(0) && wanted != present;
     let now = guard_of(answer);
-    !left_behind(guard.sync, now.sync) && !left_behind(guard.failover, now.failover)
+    !left_behind(guard.sync, now.sync)
+        && !left_behind(guard.failover, now.failover)
+        && !left_behind(guard.history, now.history)
 }
 
 pub(super) fn renew(
