@@ -412,6 +412,7 @@ impl Agent {
                 }
             }
             (Operation::Promote { .. }, Some(_)) => {
+                self.local.note_promotion_given_up();
                 self.election.barred_until = now.mono + self.store.config.timing.ttl;
             }
             // What the leader said before may not be so any more: it is asked anew.

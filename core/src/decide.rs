@@ -96,6 +96,18 @@ impl Agent {
         if let Server::Leftovers { count } = self.local.server() {
             return Some(immediate(StopReason::LeftoverBackends { count }));
         }
+        // The order to promote may still be carried out: a server that was merely slow would open a timeline beside the
+        // next leader's. Only when it is down may the key be given away, or another be followed.
+        if self.local.may_yet_promote() {
+            let failures = self.lane.failures("promote");
+            return Some(Decision::Stop {
+                why: StopReason::PromotionFailed {
+                    why: failures.map_or_else(String::new, |f| f.last.clone()),
+                },
+                plan: FAILED_PROMOTION_STOP,
+                checkpoint_first: false,
+            });
+        }
         if !self.local.may_write() {
             return None;
         }
@@ -382,15 +394,6 @@ impl Agent {
         let Some(term) = self.term() else {
             return Decision::Wait(Waiting::KeyRequested);
         };
-        if let Some(why) = self.promotion_failed(term) {
-            // The order to promote may still be carried out: a server that was merely slow would open a timeline
-            // beside the next leader's. Only when it is down may the key be given away.
-            return Decision::Stop {
-                why: StopReason::PromotionFailed { why },
-                plan: FAILED_PROMOTION_STOP,
-                checkpoint_first: false,
-            };
-        }
         if !self.local.is_answering() {
             return self.wait_for_server(now);
         }

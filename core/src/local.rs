@@ -37,6 +37,8 @@ pub struct Local {
     pub last_timeline: Option<TimelineId>,
     /// When a look last found the position of the same server changed.
     pub moved_at: Option<Mono>,
+    /// The postmaster that was told to promote, when nobody waits for it any more: it may do so yet.
+    may_yet_promote: Option<u32>,
     pub probe: Option<OpId>,
     /// When the look under way was begun.
     pub probe_begun: Mono,
@@ -64,6 +66,7 @@ impl Local {
             self.status_of = postmaster;
             self.starting_since = None;
             self.shutting_down_since = None;
+            self.may_yet_promote = None;
         }
         if matches!(observation.sql, Sql::ShuttingDown) {
             self.shutting_down_since = self.shutting_down_since.or(Some(at));
@@ -85,6 +88,16 @@ impl Local {
         }
         self.observed = Some(observation);
         self.observed_at = Some(at);
+    }
+
+    /// An order to promote ended without the promotion.
+    pub fn note_promotion_given_up(&mut self) {
+        self.may_yet_promote = self.status_of;
+    }
+
+    /// Is it a standby that may open a timeline at any moment?
+    pub fn may_yet_promote(&self) -> bool {
+        self.may_yet_promote.is_some() && self.server() == Server::Standby
     }
 
     pub fn server(&self) -> Server {

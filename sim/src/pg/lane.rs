@@ -221,11 +221,14 @@ impl World {
                 }
             }
             Operation::Stop { .. } => self.stop_at_once(seat, op),
+            // The signal has been sent: nobody waits for it any more, and the server goes on.
+            Operation::Promote { .. } => {
+                let why = "cancelled after the promote signal: it may yet leave recovery";
+                self.finish_op(seat, Some(ticket), Ended::Failed(why.to_string()));
+            }
             // Past their point of no return: they end as they would have.
-            Operation::Promote { .. }
-            | Operation::PostBootstrap
-            | Operation::CrashRecovery
-            | Operation::DiscardData { .. } => {}
+            Operation::PostBootstrap | Operation::CrashRecovery | Operation::DiscardData { .. } => {
+            }
         }
     }
 

@@ -54,6 +54,13 @@ impl World {
         let checkpoint_usual = self.chance.pg.span(Span::millis(100), Span::secs(3));
         let signal_gone = self.chance.pg.chance(500);
         let pg = &mut self.pgs[seat.index()];
+        if pg
+            .server
+            .as_ref()
+            .is_some_and(|s| s.postmaster == Postmaster::Frozen)
+        {
+            return self.pg_due(seat, Span::millis(100), PgDue::Promoted);
+        }
         let promoting = |s: &&mut crate::pg::instance::Server| {
             s.phase == Phase::Promoting && s.postmaster == Postmaster::Running
         };
