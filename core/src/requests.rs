@@ -417,7 +417,10 @@ impl Agent {
     fn patch_config(&mut self, now: Now, id: &RequestId, patch: &str, out: &mut Output) -> Gate {
         let cluster = self.known_cluster()?;
         let changes = object(patch)?;
-        let Some(mut stored) = cluster.config.clone() else {
+        // One that vanished or was garbled is still in force here, and is written anew with the change.
+        let known =
+            (!self.store.config.stored.is_empty()).then(|| self.store.config.stored.clone());
+        let Some(mut stored) = cluster.config.clone().or(known) else {
             return refuse(
                 Refusal::Unavailable,
                 "the cluster has no readable configuration",

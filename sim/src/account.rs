@@ -62,9 +62,11 @@ impl World {
 
     pub(crate) fn note_pause(&mut self) {
         let config = self.store.get("config").map(|kv| kv.value.as_str());
-        let config: serde_json::Value = config
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
+        let config = config.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+        // A configuration that vanished or was garbled stays in force with those who knew it.
+        let Some(config) = config else {
+            return;
+        };
         let pause = config.get("pause").and_then(serde_json::Value::as_bool);
         self.maintenance = match pause {
             Some(true) => Maintenance::Paused,

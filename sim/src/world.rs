@@ -77,7 +77,7 @@ pub struct World {
     pub(crate) keeps_traces: bool,
     pub(crate) tells_commits: bool,
     pub(crate) traces: Vec<LifeTrace>,
-    /// As the `config` key in the store says.
+    /// As the `config` key in the store says, or last said.
     pub(crate) maintenance: Maintenance,
     /// What was last told of each member's PostgreSQL.
     pub(crate) shown: Vec<(Role, TimelineId, bool)>,

@@ -52,7 +52,11 @@ impl World {
         };
         let now = self.host_now(seat).wall;
         let due = |at: &str| parse_iso(at).is_some_and(|at| at <= now);
-        request.leader.is_some() && request.scheduled_at.as_deref().is_none_or(due)
+        // One that another leader was asked for is history.
+        let mine = request
+            .leader
+            .is_some_and(|leader| leader == self.name(seat));
+        mine && request.scheduled_at.as_deref().is_none_or(due)
     }
 
     /// `seat` has been promoted.
