@@ -198,6 +198,7 @@ impl Agent {
         self.note_command_done();
         self.check_key_against_store(now);
         self.resolve_doubt_if_read(now);
+        self.resolve_claim();
         self.finish_founding();
         self.note_founding_lost();
         self.note_crash(now);
@@ -223,7 +224,10 @@ impl Agent {
             Input::Peer(peer) => self.fold_peer(now, peer, out),
             Input::Operator(request) => self.operator_asked(now, request, out),
             Input::Fencer(said) => self.fencer_said(now, said, out),
-            Input::Stopping => self.stopping = true,
+            Input::Stopping => {
+                self.stopping = true;
+                self.founding_failed("the agent was asked to end");
+            }
         }
     }
 

@@ -296,6 +296,11 @@ impl Agent {
 
     /// The agent was asked to end: PostgreSQL down, key released, out. In pause everything is left as it is.
     fn decide_shutdown(&self, now: Now) -> Decision {
+        let unfinished = self.founding.as_ref().is_some_and(|f| f.failed.is_some());
+        // What is left of it would be a foreign cluster's when another member has founded this one.
+        if unfinished && !matches!(self.local.data_dir(), Some(DataDir::Empty) | None) {
+            return self.abandon(now);
+        }
         if self.paused() {
             return Decision::Exit {
                 code: 0,

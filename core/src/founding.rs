@@ -22,7 +22,7 @@ use serde_json::Value;
 const RETRY_PAUSE: Span = Span::secs(10);
 const REFUSED_PAUSE: Span = Span::secs(1);
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Founding {
     pub initdb_done: bool,
     pub roles_done: bool,
@@ -36,6 +36,8 @@ pub struct Founding {
 pub struct Claim {
     pub op: Option<OpId>,
     pub not_before: Mono,
+    /// When a claim of mine ended without a verdict, until a reading through the quorum has shown what became of it.
+    pub doubt_since: Option<Mono>,
 }
 
 impl Agent {
@@ -43,6 +45,10 @@ impl Agent {
     pub fn decide_without_cluster(&self, now: Now, cluster: &Cluster) -> Decision {
         match &cluster.initialize {
             Initialize::Absent => self.decide_claim(now),
+            // Perhaps it is my own: then nobody else will ever found, since my session keeps it alive.
+            Initialize::InProgress { .. } if self.claim.doubt_since > self.store.confirmed => {
+                Decision::ReadBeforeRace
+            }
             Initialize::InProgress { .. } => Decision::Wait(Waiting::SomebodyBootstraps),
             Initialize::Done(_) | Initialize::Unreadable(_) => {
                 Decision::Wait(Waiting::NobodyBootstraps)
@@ -127,7 +133,7 @@ impl Agent {
     }
 
     /// Undo in the order that leaves nothing half-done: server, key, directory, claim.
-    fn abandon(&self, now: Now) -> Decision {
+    pub fn abandon(&self, now: Now) -> Decision {
         if self.local.server() != Server::Down {
             let plan = StopPlan {
                 first: StopMode::Immediate,
@@ -281,24 +287,37 @@ impl Agent {
     fn claimed(&mut self, now: Now, outcome: &DcsOutcome, out: &mut Output) {
         match outcome {
             DcsOutcome::Ok(DcsReply::Written { .. }) => {
-                self.founding = Some(Founding {
-                    initdb_done: false,
-                    roles_done: false,
-                    config_written: false,
-                    failed: None,
-                    asked: None,
-                });
+                self.claim.doubt_since = None;
+                self.founding = Some(Founding::default());
             }
             DcsOutcome::Conflict { .. } => self.claim.not_before = now.mono + Span::secs(1),
-            // Without a verdict the claim may stand in my session's name; it goes with the session, and
-            // until then nobody founds anything.
+            // Without a verdict the claim may stand in my session's name.
             other => {
+                let unheard = matches!(other, DcsOutcome::Unknown(_));
+                self.claim.doubt_since = unheard.then_some(now.mono);
                 self.claim.not_before = now.mono + RETRY_PAUSE;
                 out.notes.push(Note::StoreFailed {
                     what: "claiming initialize".into(),
                     why: reason_of(other),
                 });
             }
+        }
+    }
+
+    /// A claim without a verdict is there after all, in the name of my session, and nothing has been done on it.
+    pub fn resolve_claim(&mut self) {
+        let Some(cluster) = &self.store.cluster else {
+            return;
+        };
+        if self.claim.doubt_since.is_none() || self.claim.doubt_since > self.store.confirmed {
+            return;
+        }
+        self.claim.doubt_since = None;
+        let session = self.tenure.session.map(|s| s.lease);
+        let mine = matches!(cluster.initialize, Initialize::InProgress { lease, .. } if Some(lease) == session);
+        let empty = matches!(self.local.data_dir(), Some(DataDir::Empty));
+        if mine && empty && self.founding.is_none() {
+            self.founding = Some(Founding::default());
         }
     }
 
