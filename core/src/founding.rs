@@ -337,8 +337,13 @@ impl Agent {
             Initialize::Done(id) => self.local.system_id().is_some_and(|mine| mine != id),
             Initialize::Absent | Initialize::InProgress { .. } | Initialize::Unreadable(_) => false,
         };
-        if lost {
-            self.founding_failed("another member has founded the cluster");
+        // Somebody whose data the store had forgotten, or who stood still for even longer.
+        let led = cluster
+            .leader
+            .as_ref()
+            .is_some_and(|key| key.owner != self.settings.name);
+        if lost || (led && !self.holds_key()) {
+            self.founding_failed("another member has founded the cluster, or leads it");
             // With rows of clients in it the directory stays as it is: a foreign cluster's, for its operator to judge.
             if self.founding.as_ref().is_some_and(|f| f.roles_done) {
                 self.founding = None;
