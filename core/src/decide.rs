@@ -19,6 +19,8 @@ use crate::time::{Mono, Now, Span};
 
 /// A promotion is not begun with less of the authority left than this, or a quarter of what a lease gives.
 const PROMOTE_NEEDS: Span = Span::secs(2);
+/// How long PostgreSQL may go on when agent and fencer both died, and nothing is known of the lease any more.
+const UNFENCED_GRACE: Span = Span::secs(2);
 /// Beyond the time in which the store must have answered: for a ballot or two.
 const ADOPT_RESERVE: Span = Span::secs(3);
 /// How long a stop in order may take before it is made harder: for a restart, and where the agent ends.
@@ -150,8 +152,7 @@ impl Agent {
     /// A primary that may not write. The only reasons to leave it running are those under which it may
     /// have authority that this process has not proved yet, each bounded.
     fn decide_without_authority(&self, now: Now) -> Option<Decision> {
-        let grace = self.store.config.timing.retry_timeout;
-        let young = now.mono.since(self.started.mono) < grace;
+        let young = now.mono < self.proves_until();
         let Some(cluster) = &self.store.cluster else {
             return Some(if young {
                 Decision::Wait(Waiting::StoreNeverSeen)
@@ -199,6 +200,17 @@ impl Agent {
         } else {
             StopReason::KeyGone
         }))
+    }
+
+    /// Until when a primary that was found running may write before this life has proved anything. The fencer of the
+    /// life before still holds its deadline; without one the lease may end at any moment.
+    pub fn proves_until(&self) -> Mono {
+        let patience = self.store.config.timing.retry_timeout;
+        self.started.mono
+            + match self.boot.fencer {
+                Some(_) => patience,
+                None => patience.min(UNFENCED_GRACE),
+            }
     }
 
     /// Until when a primary that was found running may wait for the free key: what it waits for may never come.
@@ -298,7 +310,8 @@ impl Agent {
     fn decide_shutdown(&self, now: Now) -> Decision {
         let unfinished = self.founding.as_ref().is_some_and(|f| f.failed.is_some());
         // What is left of it would be a foreign cluster's when another member has founded this one.
-        if unfinished && !matches!(self.local.data_dir(), Some(DataDir::Empty) | None) {
+        let left = !matches!(self.local.data_dir(), Some(DataDir::Empty) | None);
+        if unfinished && left && !self.paused() {
             return self.abandon(now);
         }
         if self.paused() {

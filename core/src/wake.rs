@@ -57,10 +57,7 @@ impl Agent {
             WakeReason::Handover,
         );
         add(self.schedule_wake(now), WakeReason::Schedule);
-        add(
-            Some(self.started.mono + self.store.config.timing.retry_timeout),
-            WakeReason::Retry,
-        );
+        add(Some(self.proves_until()), WakeReason::Authority);
         add(self.forgotten_wake(), WakeReason::Election);
         wakes.extend(
             self.election_wakes()
