@@ -488,7 +488,9 @@ impl Agent {
                     | Phase::Resuming { .. }
             )
         );
-        let asked = handing_over || self.requests.restart_under_way();
+        // A server that was stopped in order, by whomever, has not crashed: it starts in place.
+        let in_order = self.local.server() == Server::Down && self.is_cleanly_down();
+        let asked = handing_over || self.requests.restart_under_way() || in_order;
         let stopped_by_me = asked && self.lane.failed("start") == 0;
         if up || !self.holds_key() || stopped_by_me {
             self.crashed_at = None;

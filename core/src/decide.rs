@@ -5,8 +5,8 @@
 use crate::agent::Agent;
 use crate::cluster::{Cluster, Initialize};
 use crate::decision::{
-    AcquireReason, CancelReason, Decision, ExitReason, ReleaseReason, StartReason, StopReason,
-    Waiting,
+    AcquireReason, CancelReason, Decision, ElectionLoss, ExitReason, ReleaseReason, StartReason,
+    StopReason, Waiting,
 };
 use crate::lane::InLane;
 use crate::leader_key::Key;
@@ -594,6 +594,9 @@ impl Agent {
         if now.mono < self.election.barred_until && self.is_half_promoted() {
             return Decision::Wait(Waiting::OthersAfterFailedPromotion);
         }
+        if let Some(loss) = self.is_on_anothers_number() {
+            return Decision::Wait(Waiting::Election(loss));
+        }
         match self.lane.pausing("start", now.mono) {
             Some(pause) => retry("start", &pause.last),
             None => Decision::Start {
@@ -601,6 +604,16 @@ impl Agent {
                 why: StartReason::NobodyLeads,
             },
         }
+    }
+
+    /// My WAL is of a timeline that is the cluster's by its number alone. Running, it would serve what the cluster never
+    /// had, and its position would keep others from leading. An operator who names me knows.
+    fn is_on_anothers_number(&self) -> Option<ElectionLoss> {
+        let timeline = self.local.branch()?.timeline;
+        let opener = self.number_of_another(timeline)?;
+        let request = self.store.cluster.as_ref()?.failover.as_ref();
+        let named = request.is_some_and(|r| r.member.as_ref() == Some(&self.settings.name));
+        (!named).then_some(ElectionLoss::NumberOfAnother { timeline, opener })
     }
 
     /// A promotion of mine has opened a timeline that was never written to. Started as a standby the server would go on

@@ -183,6 +183,11 @@ pub enum ElectionLoss {
         fork: Lsn,
         mine: Lsn,
     },
+    /// I opened a timeline of this number, and the cluster's is the one that `opener` opened.
+    NumberOfAnother {
+        timeline: TimelineId,
+        opener: MemberName,
+    },
     CandidateNamed {
         candidate: MemberName,
     },
@@ -218,6 +223,10 @@ pub enum StopReason {
     Restart,
     Reinit,
     Rewind {
+        leader: MemberName,
+    },
+    /// Nothing but a person can bring it together with the leader.
+    Diverged {
         leader: MemberName,
     },
     FencerLost,
@@ -505,6 +514,12 @@ impl fmt::Display for ElectionLoss {
                     "my WAL ({mine}) goes past {fork}, where timeline {timeline} ended: I am diverged"
                 )
             }
+            ElectionLoss::NumberOfAnother { timeline, opener } => {
+                write!(
+                    f,
+                    "my timeline {timeline} is not the cluster's, which {opener} opened: I am diverged"
+                )
+            }
             ElectionLoss::CandidateNamed { candidate } => {
                 write!(f, "{candidate} was named as the candidate")
             }
@@ -551,6 +566,10 @@ impl fmt::Display for StopReason {
             StopReason::Restart => f.write_str("restart requested"),
             StopReason::Reinit => f.write_str("reinit requested"),
             StopReason::Rewind { leader } => write!(f, "diverged from {leader}, must be rewound"),
+            StopReason::Diverged { leader } => write!(
+                f,
+                "diverged from {leader} on a timeline of the same number: run tanistctl reinit"
+            ),
             StopReason::FencerLost => {
                 f.write_str("the fencer is gone and could not be armed again in time")
             }

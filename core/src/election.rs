@@ -341,6 +341,9 @@ impl Agent {
                 mine,
             });
         }
+        if let Some(opener) = self.number_of_another(timeline) {
+            return Err(ElectionLoss::NumberOfAnother { timeline, opener });
+        }
         // Its own timeline would get a number that has been given away already, and two histories with one number can
         // be told apart by nobody, least of all an archive. An operator may want it all the same.
         let named = cluster.failover.as_ref().is_some_and(|request| {

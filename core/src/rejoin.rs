@@ -260,12 +260,17 @@ impl Agent {
         if opened(leader.timeline) && (knows || leader.timeline == branch.timeline) {
             return Some(leader.timeline);
         }
-        let mine = opened(branch.timeline);
-        let recorded = self.store.cluster.as_ref().and_then(|c| c.history.as_ref());
-        let other = recorded
-            .and_then(|h| h.promoter_of(branch.timeline))
-            .is_some_and(|n| *n != self.settings.name);
-        (mine && other).then_some(branch.timeline)
+        let other = self.number_of_another(branch.timeline);
+        other.map(|_| branch.timeline)
+    }
+
+    /// Who opened the cluster's timeline of this number, where I opened one of my own.
+    pub fn number_of_another(&self, timeline: TimelineId) -> Option<MemberName> {
+        let mut marks = self.local.observed.iter().flat_map(|o| &o.promoted);
+        let mine = marks.any(|mark| mark.timeline == timeline);
+        let recorded = self.store.cluster.as_ref()?.history.as_ref()?;
+        let opener = recorded.promoter_of(timeline)?;
+        (mine && *opener != self.settings.name).then(|| opener.clone())
     }
 
     fn stream(&self, now: Now, leader: &LeaderKey, upstream: Upstream, server: Server) -> Decision {
@@ -343,6 +348,10 @@ impl Agent {
         if self.local.server() != Server::Down {
             return if rewind || self.remove_on_diverged() {
                 stop(StopReason::Rewind {
+                    leader: leader.owner.clone(),
+                })
+            } else if clashes {
+                stop(StopReason::Diverged {
                     leader: leader.owner.clone(),
                 })
             } else {

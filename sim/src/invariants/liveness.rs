@@ -105,11 +105,13 @@ impl World {
     /// standbys, whose primary may be alive elsewhere. A person has to say which of them leads.
     fn is_forgotten(&self) -> bool {
         let known = self.store.get(INITIALIZE).is_some();
-        let remembers = |host: &crate::host::Host| {
+        let remembers = |(host, member): (&crate::host::Host, &crate::shape::MemberShape)| {
+            let barred = member.nofailover || member.failover_priority.is_some_and(|p| p <= 0);
             let agent = host.agent.as_ref();
-            agent.is_some_and(|a| a.agent.has_seen_cluster())
+            !barred && agent.is_some_and(|a| a.agent.has_seen_cluster())
         };
-        let remembered = self.hosts.iter().any(remembers);
+        let mut hosts = self.hosts.iter().zip(&self.shape.members);
+        let remembered = hosts.any(remembers);
         let standby = |dir: &DataDir| !dir.is_whole() || dir.standby_signal;
         !known && !remembered && self.pgs.iter().all(|pg| standby(&pg.dir))
     }

@@ -5,6 +5,7 @@
 use super::Invariant;
 use crate::wire::Seat;
 use crate::world::World;
+use tanist_core::keys::FailoverKey;
 use tanist_core::postgres::Operation;
 use tanist_core::time::Span;
 
@@ -23,7 +24,12 @@ impl World {
         let requests = &self.requests;
         let lately = requests.last_touching;
         let lately = lately.is_some_and(|at| now.since(at) < EXCUSED_FOR);
-        if lately || requests.touched.contains(&seat) {
+        // One from before the pause that still names this member.
+        let name = self.name(seat);
+        let request = self.store.get("failover");
+        let request = request.and_then(|kv| FailoverKey::parse(&kv.value));
+        let named = request.is_some_and(|request| request.member.as_ref() == Some(&name));
+        if lately || named || requests.touched.contains(&seat) {
             return self.oracle.set_aside(Invariant::PauseTouchesNothing);
         }
         let story = format!(
