@@ -225,11 +225,12 @@ impl HistoryKey {
             .map(|row| row.end)
     }
 
-    /// Who promoted to `timeline`, as recorded. Its parent need not be the number before it: one that a promotion gave
-    /// away and left is skipped.
+    /// Who promoted to `timeline`, as recorded; `None` also for a number that is not of the cluster's line. Its parent
+    /// need not be the number before it: one that a promotion gave away and left is skipped.
     pub fn promoter_of(&self, timeline: TimelineId) -> Option<&MemberName> {
+        let of_line = timeline == self.timeline() || self.end_of(timeline).is_some();
         let parent = self.rows.iter().rev().find(|row| row.timeline < timeline);
-        parent?.new_leader.as_ref()
+        parent?.new_leader.as_ref().filter(|_| of_line)
     }
 
     /// What the key should say for a primary with this history: rows with an equal end keep their time
