@@ -86,7 +86,7 @@ endif
 
 # Before a merge the swarm runs the same plans every time; `make swarm` and `make test-all` look at others.
 test:
-	@SEED=1 RUNS=3000 .ci/steps fmt clippy unit scenarios swarm cluster demo-ci
+	@SEED=1 RUNS=3000 .ci/steps fmt clippy unit scenarios mutants swarm cluster demo-ci
 
 # And what takes longer: every fault on a real cluster at default timings, new plans for the swarm, the second tier.
 test-all: test
