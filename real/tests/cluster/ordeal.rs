@@ -32,6 +32,15 @@ pub struct Ordeal {
     struck: Stamp,
 }
 
+/// The position that the leader published last; a cluster of a second ago has not yet.
+fn published(cluster: &Cluster) -> u64 {
+    let limit = Duration::from_secs(30);
+    tanist::testbed::wait_for("the leader publishes its position", limit, || {
+        cluster.published()
+    })
+    .unwrap()
+}
+
 /// How it ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -58,7 +67,7 @@ impl Ordeal {
         }
         clients.wait_written(50, Duration::from_secs(60)).unwrap();
         Ordeal {
-            published: cluster.published().unwrap(),
+            published: published(&cluster),
             cluster,
             clients,
             old,

@@ -2,11 +2,10 @@
 //! a switch; each scenario must hold there with none switched on, and fail with the one that its header names.
 //! The copy is built once, in a target folder of its own.
 
-#[path = "support/mutants.rs"]
-mod mutants;
+mod list;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use mutants::Edit;
+use list::Edit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +26,7 @@ pub fn on(name: &str) -> bool {
 fn main() {
     let arguments = Arguments::from_args();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let all = mutants::read(&root);
+    let all = list::read(&root);
     let pairs = pairs(&root, &all);
     // Listing must not cost a build.
     let simulator = if arguments.list {
