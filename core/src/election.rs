@@ -155,15 +155,19 @@ fn judge_one(
             member: member.clone(),
         });
     }
-    // Who cannot take the key cannot stand in my way either.
-    if status.nofailover || status.watchdog_failed || status.state != "running" {
-        return Ok(());
-    }
-    if let Some(theirs) = status.timeline.filter(|t| *t > standing.timeline) {
+    // Whether it may lead or not: mine would get the same number, and two histories with one number can be told apart by
+    // nobody.
+    if let Some(theirs) = status.timeline.filter(|t| *t > standing.timeline)
+        && status.state == "running"
+    {
         return Err(ElectionLoss::NewerTimeline {
             member: member.clone(),
             theirs,
         });
+    }
+    // Otherwise who cannot take the key cannot stand in my way.
+    if status.nofailover || status.watchdog_failed || status.state != "running" {
+        return Ok(());
     }
     let behind = status.timeline.is_some_and(|t| t < standing.timeline);
     if !behind && status.position > standing.mine {
@@ -345,11 +349,8 @@ impl Agent {
             return Err(ElectionLoss::NumberOfAnother { timeline, opener });
         }
         // Its own timeline would get a number that has been given away already, and two histories with one number can
-        // be told apart by nobody, least of all an archive. An operator may want it all the same.
-        let named = cluster.failover.as_ref().is_some_and(|request| {
-            request.member.as_ref() == Some(&self.settings.name) && request.leader.is_none()
-        });
-        let behind = timeline < history.timeline() && !named;
+        // be told apart by nobody, least of all an archive. An operator who wants it all the same has check_timeline.
+        let behind = timeline < history.timeline();
         if behind && (self.store.config.check_timeline || !status.in_recovery) {
             return Err(ElectionLoss::BehindClusterTimeline {
                 mine: Some(timeline),
@@ -609,7 +610,14 @@ mod tests {
 
     #[test]
     fn who_cannot_take_the_key_holds_nobody_up() {
-        assert_eq!(check(&[("c", peer(900, 3, 0))]), Ok((1, 0)));
+        assert_eq!(check(&[("c", peer(900, 2, 0))]), Ok((1, 0)));
+        assert!(
+            matches!(
+                check(&[("c", peer(900, 3, 0))]),
+                Err(ElectionLoss::NewerTimeline { .. })
+            ),
+            "its timeline's number is taken"
+        );
         assert_eq!(
             check(&[("c", PeerAnswer::TimedOut), ("d", PeerAnswer::Refused)]),
             Ok((0, 2))

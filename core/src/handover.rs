@@ -30,6 +30,8 @@ const FAST_STOP_BUDGET: Span = Span::millis(1_500);
 const KILL_AFTER: Span = Span::millis(1_900);
 /// After a forced stop: how long the candidate may take to stream again before somebody else is chosen.
 const AGAIN_BUDGET: Span = Span::secs(8);
+/// After a request was given up.
+const REQUEST_RETRY: Span = Span::secs(1);
 /// Between two attempts to hand over to a member that has the mode which this build lacks.
 const MODE_RETRY: Span = Span::secs(30);
 /// How long the old leader leaves the race to the others after it handed over.
@@ -102,6 +104,8 @@ impl Agent {
             return;
         };
         match &cluster.failover {
+            // Given up a moment ago, it is there still where the store did not take its removal.
+            Some(_) if now.mono < self.handover_not_before => {}
             Some(request) => self.begin_requested(now, request, out),
             None => self.begin_for_missing_mode(now, &cluster),
         }
@@ -344,6 +348,7 @@ impl Agent {
     /// The leader goes on leading.
     pub fn give_up_handover(&mut self, now: Now, why: &str, out: &mut Output) {
         let given_up = self.handover.take().map(|h| h.cause);
+        self.handover_not_before = now.mono + REQUEST_RETRY;
         if let Some(Cause::ModeMissing(mode)) = given_up {
             self.handover_not_before = now.mono + MODE_RETRY;
             let why = why.to_string();

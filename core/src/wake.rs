@@ -56,6 +56,7 @@ impl Agent {
                 .map(|at| at + crate::handover::ABSTAIN),
             WakeReason::Handover,
         );
+        add(Some(self.handover_not_before), WakeReason::Handover);
         add(self.schedule_wake(now), WakeReason::Schedule);
         add(Some(self.proves_until()), WakeReason::Authority);
         add(self.forgotten_wake(), WakeReason::Election);

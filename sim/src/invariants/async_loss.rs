@@ -12,11 +12,13 @@ use tanist_core::lsn::Lsn;
 impl World {
     pub(crate) fn check_async_loss(&mut self, seat: Seat) {
         let now = self.now();
-        if !self
-            .oracle
-            .assumptions
-            .hold(&[Assumption::FreeRun, Assumption::Store])
-        {
+        // A leader whose disk forgot what it had confirmed may come back with less than it has published.
+        let sound = [
+            Assumption::FreeRun,
+            Assumption::Store,
+            Assumption::DurableDisks,
+        ];
+        if !self.oracle.assumptions.hold(&sound) {
             return self.oracle.set_aside(Invariant::AsyncLossBounded);
         }
         let status = self
