@@ -76,8 +76,10 @@ madsim:
 	$(if $(SEEDS),TANIST_MADSIM_SEEDS=$(SEEDS)) \
 	$(CARGO) test --locked -p tanist-madsim --target-dir target/madsim
 
-# Real servers, one test at a time. `make cluster T=frozen` runs those whose names hold the word.
+# Real servers, one test at a time. Recordings are replayed by a build of the other profile, too. `make cluster T=frozen` runs those whose names hold the word.
+cluster: export TANIST_OTHER_BUILD = $(CURDIR)/target/debug/tanist
 cluster: servers-patroni
+	$(CARGO) build -p tanist --bin tanist
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run --cargo-profile swarm -p tanist --test cluster --no-fail-fast $(T)
 else

@@ -194,18 +194,16 @@ impl Agent {
             }
             FencerInput::Acknowledged { op } => self.fencer_obeyed(op, out),
             FencerInput::Refused { op, why } => {
-                if self
-                    .fencing
-                    .asked
-                    .as_ref()
-                    .is_some_and(|(asked, _)| *asked == op)
-                {
-                    self.fencing.asked = None;
-                    self.fencing.retry_at = Some(now.mono + Span::millis(500));
-                    out.notes.push(Note::FencerRefused { why });
-                } else {
-                    out.notes.push(Note::Late { op });
+                let Some((_, request)) = self.fencing.asked.take_if(|(asked, _)| *asked == op)
+                else {
+                    return out.notes.push(Note::Late { op });
+                };
+                // What it was to prolong it does not hold: it is armed anew.
+                if matches!(request, FencerRequest::Extend { .. }) {
+                    self.fencing.armed = None;
                 }
+                self.fencing.retry_at = Some(now.mono + Span::millis(500));
+                out.notes.push(Note::FencerRefused { why });
             }
             FencerInput::Lost { why } => {
                 self.fencing.ready = false;

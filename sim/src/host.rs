@@ -148,8 +148,11 @@ impl Host {
     pub fn fencer_runs(&self) -> bool {
         self.power == Power::On && self.fencer.as_ref().is_some_and(|f| f.run == Run::Running)
     }
-    /// The lease of this agent's present session.
-    pub fn lease(&self) -> Option<LeaseId> {
-        Some(self.agent.as_ref()?.session.session?.lease)
+    /// Is `lease` this agent's present session, or the one before it, from which its key is being moved?
+    pub fn holds_lease(&self, lease: LeaseId) -> bool {
+        let session = self.agent.as_ref().map(|agent| &agent.session);
+        session.is_some_and(|s| {
+            s.session.is_some_and(|s| s.lease == lease) || s.retired == Some(lease)
+        })
     }
 }

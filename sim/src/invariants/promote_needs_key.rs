@@ -32,7 +32,7 @@ impl World {
                 key.value
             ));
         }
-        if self.hosts[seat.index()].lease() != Some(key.lease) {
+        if !self.hosts[seat.index()].holds_lease(key.lease) {
             return Err(format!("{name} promotes on a key bound to another session"));
         }
         if term != Some(Term(key.created.0)) {
