@@ -11,6 +11,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tanist_sim::library;
 
+/// What the copy needs of the workspace.
+const COPIED: [&str; 6] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "rust-toolchain.toml",
+    "core",
+    "sim",
+    "real",
+];
+
 const SWITCH: &str = "//! Which deliberate bug is switched on.
 
 use std::sync::OnceLock;
@@ -63,22 +73,25 @@ fn pairs(root: &Path, all: &BTreeMap<String, Vec<Edit>>) -> Vec<(String, PathBuf
     pairs
 }
 
+/// All texts of `at`, by their path below `root`.
+fn collect(root: &Path, at: &Path, sources: &mut BTreeMap<String, String>) {
+    if at.is_dir() {
+        let entries = std::fs::read_dir(at).expect("a folder of the sources can be read");
+        for entry in entries {
+            collect(root, &entry.expect("an entry").path(), sources);
+        }
+    } else if let (Ok(below), Ok(text)) = (at.strip_prefix(root), std::fs::read_to_string(at)) {
+        sources.insert(below.display().to_string(), text);
+    }
+}
+
 /// The simulator of the copy, built.
 fn build(root: &Path, all: &BTreeMap<String, Vec<Edit>>) -> PathBuf {
     let target = root.join("target/mutants");
     let tree = target.join("tree");
-    let listed = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root)
-        .output()
-        .expect("git lists the sources");
-    assert!(listed.status.success(), "git ls-files failed");
     let mut sources = BTreeMap::new();
-    for file in String::from_utf8_lossy(&listed.stdout).lines() {
-        let needed = !file.starts_with("reports/") && !file.starts_with("scenarios/");
-        if let (true, Ok(text)) = (needed, std::fs::read_to_string(root.join(file))) {
-            sources.insert(file.to_string(), text);
-        }
+    for part in COPIED {
+        collect(root, &root.join(part), &mut sources);
     }
     for (name, edits) in all {
         for edit in edits {
