@@ -384,8 +384,11 @@ impl World {
     pub(crate) fn powered(&self, seat: Seat) -> bool {
         self.hosts[seat.index()].power == Power::On
     }
+    /// Maintenance mode is on: the store says so, or it lost the configuration and somebody still knows.
     pub(crate) fn is_paused(&self) -> bool {
-        self.maintenance == Maintenance::Paused
+        let mut agents = self.hosts.iter().filter_map(|host| host.agent.as_ref());
+        let known = self.store.get("config").is_some() || agents.any(|a| a.agent.paused());
+        self.maintenance == Maintenance::Paused && known
     }
 
     pub fn broken(&self) -> Option<&Broken> {
