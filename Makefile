@@ -76,7 +76,8 @@ madsim:
 	$(if $(SEEDS),TANIST_MADSIM_SEEDS=$(SEEDS)) \
 	$(CARGO) test --locked -p tanist-madsim --target-dir target/madsim
 
-# Real servers, one test at a time. Recordings are replayed by a build of the other profile, too. `make cluster T=frozen` runs those whose names hold the word.
+# Real servers, one test at a time. Recordings are replayed by a build of the other profile, too.
+# `make cluster T=frozen` runs those whose names hold the word.
 cluster: export TANIST_OTHER_BUILD = $(CURDIR)/target/debug/tanist
 cluster: servers-patroni
 	$(CARGO) build -p tanist --bin tanist

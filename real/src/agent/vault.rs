@@ -17,7 +17,7 @@ use tanist_core::postgres::{Operation, SideTask};
 use tanist_core::settings::Settings;
 
 /// Settings whose value is a number, a switch or a time, in Patroni's spelling and ours.
-const PLAIN_SETTINGS: [&str; 20] = [
+const PLAIN_SETTINGS: [&str; 21] = [
     "check_timeline",
     "failsafe_mode",
     "loop_wait",
@@ -37,6 +37,7 @@ const PLAIN_SETTINGS: [&str; 20] = [
     "synchronous_mode_strict",
     "synchronous_node_count",
     "ttl",
+    "use_pg_rewind",
     "use_slots",
 ];
 const PLAIN_MEMBER: [&str; 9] = [
@@ -178,7 +179,6 @@ impl Vault {
                                     hidden |= self.hide_texts(value);
                                 }
                             }
-                            ("use_pg_rewind", Value::String(_)) => {}
                             (name, Value::String(_)) if PLAIN_SETTINGS.contains(&name) => {}
                             (_, value) => hidden |= self.hide_texts(value),
                         }
