@@ -275,6 +275,12 @@ impl Agent {
         ) {
             self.store.seen = Some(now);
         }
+        if let DcsOutcome::Ok(
+            DcsReply::Acquired { revision, .. } | DcsReply::Renewed { revision, .. },
+        ) = &outcome
+        {
+            self.store.answered(sent_at, *revision);
+        }
         if self.store.read_op == Some(op) {
             self.store.read_op = None;
             match outcome {

@@ -64,6 +64,7 @@ impl Agent {
             Decision::AskUpstream { upstream } => {
                 let task = SideTask::AskUpstream {
                     upstream: upstream.clone(),
+                    mine: self.local.end_on_branch(),
                 };
                 self.rejoin.asking = self.start_side(now, task, out);
             }

@@ -3,7 +3,7 @@
 
 use crate::lsn::Lsn;
 use crate::name::OpId;
-use crate::postgres::{ControlData, DataDir, Observation, Sql, SqlStatus, SystemId};
+use crate::postgres::{ControlData, DataDir, Observation, Sql, SqlStatus, SystemId, WalEnd};
 use crate::time::Mono;
 use crate::timeline::{TimelineHistory, TimelineId};
 use serde::{Deserialize, Serialize};
@@ -196,6 +196,15 @@ impl Local {
             .state
             .is_clean()
             .then(|| Lsn(control.checkpoint.0.saturating_add(1)))
+    }
+
+    /// The same with the timeline it lies on.
+    pub fn end_on_branch(&self) -> Option<WalEnd> {
+        let (branch, lsn) = (self.branch()?, self.wal_end()?);
+        Some(WalEnd {
+            timeline: branch.timeline,
+            lsn,
+        })
     }
 
     pub fn is_answering(&self) -> bool {

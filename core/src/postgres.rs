@@ -315,9 +315,10 @@ pub enum SideTask {
         name: String,
         to: Lsn,
     },
-    /// Ask another member's PostgreSQL over a replication connection who it is and where it forked.
+    /// Ask another member's PostgreSQL who it is, where it forked, and whether the WAL before `mine` is its own, too.
     AskUpstream {
         upstream: Upstream,
+        mine: Option<WalEnd>,
     },
 }
 
@@ -341,6 +342,13 @@ impl SideTask {
     }
 }
 
+/// A position on a timeline: where this member's WAL ends as far as it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalEnd {
+    pub timeline: TimelineId,
+    pub lsn: Lsn,
+}
+
 /// What another member's PostgreSQL said of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamFacts {
@@ -351,6 +359,9 @@ pub struct UpstreamFacts {
     pub written: Lsn,
     /// Timeline in its control file: lags the real one until a checkpoint has been made after promote.
     pub control_timeline: TimelineId,
+    /// Are the bytes of WAL before the position that was asked about the same here and there? Not, if it lies beyond what
+    /// the other has flushed on that very timeline. `None`: one has not got the bytes (any more), or may not read them.
+    pub same_wal: Option<bool>,
 }
 
 /// How an operation or side task ended.

@@ -63,7 +63,7 @@ impl Rejoin {
 }
 
 /// How WAL that ends at `end` on `branch` relates to the leader's, promotions of the same number included: `clash` is
-/// the number that two members gave away from the same position.
+/// the number that two members gave away from the same position, known from the record or from the WAL's own bytes.
 pub fn assess(
     branch: &TimelineHistory,
     end: Lsn,
@@ -216,7 +216,8 @@ impl Agent {
                 self.rejoin.last_refusal = Some("its history is not in the store yet".into());
                 return;
             }
-            let clash = self.clash_with(&branch, &facts.history);
+            let foreign = (facts.same_wal == Some(false)).then_some(branch.timeline);
+            let clash = self.clash_with(&branch, &facts.history).or(foreign);
             let divergence = assess(&branch, end, &facts.history, clash);
             self.rejoin.checked = Some(Checked {
                 leader: leader.owner,

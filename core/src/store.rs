@@ -37,6 +37,9 @@ pub struct Store {
     pub confirmed: Option<Mono>,
     /// When the present reading was folded in: a quorum reading sent after it is at least as new.
     changed_at: Mono,
+    /// A later verdict had a lower revision than this reading: the store went back (wiped, restored), and the reading is
+    /// of the one before. Until the quorum was read again it proves nothing.
+    pub outdated: bool,
     pub read_op: Option<OpId>,
     pub watching: bool,
     /// Since when no leader key is seen, and why.
@@ -81,8 +84,17 @@ impl Store {
             return;
         }
         self.confirm(sent_at);
+        self.outdated = false;
         let cluster = Cluster::read(&snapshot);
         self.replace(now, snapshot, cluster, fast, notes);
+    }
+
+    /// A verdict on a request that was sent at `sent_at`.
+    pub fn answered(&mut self, sent_at: Mono, revision: Revision) {
+        if sent_at > self.changed_at && revision < self.snapshot.revision {
+            self.outdated = true;
+            self.confirmed = None;
+        }
     }
 
     fn confirm(&mut self, sent_at: Mono) {

@@ -598,8 +598,10 @@ impl Agent {
             return;
         }
         // A view older than the store's own word proves nothing: a watch may have died without telling, and the key
-        // would be taken again, and missed again, a thousand times a second.
-        if self.store.revision().0 <= term.0 || self.store.revision() < self.tenure.mine_at {
+        // would be taken again, and missed again, a thousand times a second. So does the view of a store that is gone.
+        let older =
+            self.store.revision().0 <= term.0 || self.store.revision() < self.tenure.mine_at;
+        if older || self.store.outdated {
             return;
         }
         match self.store.leader().cloned() {

@@ -245,7 +245,9 @@ async fn attend(work: &Work, task: SideTask, deadline: Deadline) -> Ended {
         SideTask::CreateSlot { name } => slots::create(work, &name, deadline).await,
         SideTask::DropSlot { name } => slots::drop_slot(work, &name, deadline).await,
         SideTask::AdvanceSlot { name, to } => slots::advance(work, &name, to, deadline).await,
-        SideTask::AskUpstream { upstream } => upstream::ask(work, &upstream, deadline).await,
+        SideTask::AskUpstream { upstream, mine } => {
+            upstream::ask(work, &upstream, mine, deadline).await
+        }
     };
     outcome.unwrap_or_else(Trouble::into_ended)
 }

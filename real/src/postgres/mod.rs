@@ -30,6 +30,7 @@ mod promote;
 mod reconfigure;
 mod render;
 mod rewind;
+mod same_wal;
 mod session;
 mod settings;
 mod slots;

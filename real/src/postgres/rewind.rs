@@ -59,7 +59,7 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
 /// What was asked of the source before this began may be seconds old: it may have been demoted since.
 async fn source_is_ready(work: &Work, source: &Upstream) -> Outcome {
     let deadline = Deadline::after(SOURCE_ANSWERS_IN);
-    match upstream::ask(work, source, deadline).await? {
+    match upstream::ask(work, source, None, deadline).await? {
         Ended::Upstream(facts) if facts.in_recovery => {
             Err(Trouble::failed("the source is in recovery"))
         }

@@ -1,15 +1,21 @@
-//! Who is another member's PostgreSQL, and where did its branch fork? Asked of the server itself.
+//! Who is another member's PostgreSQL, where did its branch fork, and is the WAL here its own? Asked of the server itself.
 //! Knows nothing of what follows for this member.
 
 use super::context::Work;
 use super::deadline::Deadline;
+use super::same_wal::same_wal;
 use super::session::{Kind, Row, Session, SqlTrouble, Target};
 use super::trouble::{Outcome, Trouble};
 use tanist_core::lsn::Lsn;
-use tanist_core::postgres::{Ended, SystemId, Upstream, UpstreamFacts};
+use tanist_core::postgres::{Ended, SystemId, Upstream, UpstreamFacts, WalEnd};
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 
-pub async fn ask(work: &Work, upstream: &Upstream, deadline: Deadline) -> Outcome<Ended> {
+pub async fn ask(
+    work: &Work,
+    upstream: &Upstream,
+    mine: Option<WalEnd>,
+    deadline: Deadline,
+) -> Outcome<Ended> {
     let settings = work.settings();
     let address = &upstream.address;
     let failed = |e: SqlTrouble| {
@@ -42,6 +48,12 @@ pub async fn ask(work: &Work, upstream: &Upstream, deadline: Deadline) -> Outcom
     let identity = replication.row("IDENTIFY_SYSTEM").await.map_err(failed)?;
     let timeline = timeline(&identity, 1).ok_or_else(|| odd("a timeline"))?;
     let history = history(&replication, timeline).await.map_err(failed)?;
+    let written = text(&identity, 2).and_then(|t| t.parse::<Lsn>().ok());
+    let written = written.ok_or_else(|| odd("a position"))?;
+    let same = match mine {
+        Some(mine) => same_wal(&settings, &sql, &history, written, mine).await,
+        None => Ok(None),
+    };
     Ok(Ended::Upstream(UpstreamFacts {
         member: upstream.member.clone(),
         system_id: SystemId(
@@ -51,11 +63,10 @@ pub async fn ask(work: &Work, upstream: &Upstream, deadline: Deadline) -> Outcom
         ),
         in_recovery: text(&state, 0) != Some("f"),
         history,
-        written: text(&identity, 2)
-            .and_then(|t| t.parse::<Lsn>().ok())
-            .ok_or_else(|| odd("a position"))?,
+        written,
         control_timeline: self::timeline(&state, 1)
             .ok_or_else(|| odd("its checkpoint's timeline"))?,
+        same_wal: same.map_err(failed)?,
     }))
 }
 

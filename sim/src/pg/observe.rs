@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tanist_core::lsn::Lsn;
 use tanist_core::postgres::{
     ConnectedStandby, ControlData, DataDir, Observation, Processes, Slot, Sql, SqlStatus,
-    UpstreamFacts,
+    UpstreamFacts, WalEnd,
 };
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 
@@ -182,8 +182,13 @@ impl World {
             .collect()
     }
 
-    /// What `seat`'s server says of itself over a replication connection.
-    pub(crate) fn upstream_facts(&self, seat: Seat) -> Option<UpstreamFacts> {
+    /// What `seat`'s server says of itself to `asker`, whose WAL ends at `mine`.
+    pub(crate) fn upstream_facts(
+        &self,
+        asker: Seat,
+        seat: Seat,
+        mine: Option<WalEnd>,
+    ) -> Option<UpstreamFacts> {
         let pg = &self.pgs[seat.index()];
         let server = pg.server.as_ref()?;
         if !server.sends() || server.stopping.is_some() || self.is_silent(seat) {
@@ -196,7 +201,22 @@ impl World {
             history: self.wal.history(pg.dir.wal.branch).clone(),
             written: pg.dir.wal.lsn,
             control_timeline: pg.dir.control.timeline,
+            same_wal: mine.and_then(|end| self.same_wal(asker, seat, end)),
         })
+    }
+
+    /// Compares the WAL before `end` on both sides. What goes beyond what a server has flushed on its own timeline did
+    /// not come from it; on an older one, the fork point tells.
+    fn same_wal(&self, asker: Seat, seat: Seat, end: WalEnd) -> Option<bool> {
+        let (mine, theirs) = (
+            self.pgs[asker.index()].dir.wal,
+            self.pgs[seat.index()].dir.wal,
+        );
+        if end.lsn > theirs.lsn {
+            return (end.timeline == self.wal.timeline(theirs.branch)).then_some(false);
+        }
+        let mine = self.wal.cut_at(mine, end.lsn);
+        Some(self.wal.is_prefix(mine, theirs))
     }
 
     /// The role that the member's PostgreSQL truly has.

@@ -55,11 +55,13 @@ impl World {
 
     fn run_side(&mut self, seat: Seat, task: &SideTask) -> Ended {
         let failed = |why: &str| Ended::Failed(why.to_string());
-        if let SideTask::AskUpstream { upstream } = task {
+        if let SideTask::AskUpstream { upstream, mine } = task {
             let from = self.seat_of_host(&upstream.address.host);
             let open =
                 |from: &Seat| self.powered(*from) && self.wire.connects(data_hop(seat, *from));
-            let facts = from.filter(open).and_then(|from| self.upstream_facts(from));
+            let facts = from
+                .filter(open)
+                .and_then(|from| self.upstream_facts(seat, from, *mine));
             let facts = facts.map(|facts| self.sabotage.facts(facts));
             return facts.map_or_else(|| failed("could not connect"), Ended::Upstream);
         }

@@ -5,7 +5,7 @@
 mod list;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use list::Edit;
+use list::{Edit, Mutant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ pub fn on(name: &str) -> bool {
     static ON: OnceLock<Option<String>> = OnceLock::new();
     ON.get_or_init(|| std::env::var(\"TANIST_MUTANT\").ok())
         .as_deref()
-        == Some(name)
+        .is_some_and(|on| on.split(',').any(|one| one == name))
 }
 ";
 
@@ -49,16 +49,17 @@ fn main() {
         let simulator = simulator.clone();
         let title = file.with_extension("");
         let title = title.strip_prefix(root.join("scenarios")).unwrap_or(&title);
+        let together = [&[name.clone()], &all[&name].with[..]].concat().join(",");
         trials.push(Trial::test(
             format!("{} fails on {name}", title.display()),
-            move || fails(&simulator, &file, &name),
+            move || fails(&simulator, &file, &together),
         ));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// Each mutant with a scenario that names it; one that no scenario names proves nothing.
-fn pairs(root: &Path, all: &BTreeMap<String, Vec<Edit>>) -> Vec<(String, PathBuf)> {
+fn pairs(root: &Path, all: &BTreeMap<String, Mutant>) -> Vec<(String, PathBuf)> {
     let files = library::scenarios(&root.join("scenarios")).expect("the scenarios can be read");
     let mut pairs = Vec::new();
     for file in files {
@@ -86,15 +87,15 @@ fn collect(root: &Path, at: &Path, sources: &mut BTreeMap<String, String>) {
 }
 
 /// The simulator of the copy, built.
-fn build(root: &Path, all: &BTreeMap<String, Vec<Edit>>) -> PathBuf {
+fn build(root: &Path, all: &BTreeMap<String, Mutant>) -> PathBuf {
     let target = root.join("target/mutants");
     let tree = target.join("tree");
     let mut sources = BTreeMap::new();
     for part in COPIED {
         collect(root, &root.join(part), &mut sources);
     }
-    for (name, edits) in all {
-        for edit in edits {
+    for (name, mutant) in all {
+        for edit in &mutant.edits {
             let text = sources
                 .get_mut(&edit.file)
                 .unwrap_or_else(|| panic!("{name}: there is no {}", edit.file));

@@ -1,8 +1,10 @@
 //! Does the adapter do on a real PostgreSQL what the core was promised? Every test has servers of its own
 //! and runs them as an ordinary user.
 
-#[path = "support/postgres.rs"]
+#[path = "../support/postgres.rs"]
 mod support;
+
+mod foreign_wal;
 
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
@@ -155,6 +157,7 @@ fn a_promotion_is_marked_before_it_happens_and_ends_out_of_recovery() {
             // What others learn of it, from its own mouth.
             let ask = SideTask::AskUpstream {
                 upstream: b.as_upstream(),
+                mine: None,
             };
             let Ended::Upstream(before) = a.side(ask.clone()).await else {
                 panic!("no facts")
