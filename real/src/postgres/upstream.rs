@@ -51,7 +51,7 @@ pub async fn ask(
     let written = text(&identity, 2).and_then(|t| t.parse::<Lsn>().ok());
     let written = written.ok_or_else(|| odd("a position"))?;
     let same = match mine {
-        Some(mine) => same_wal(&settings, &sql, &history, written, mine).await,
+        Some(mine) => same_wal(settings, &sql, &history, written, mine).await,
         None => Ok(None),
     };
     Ok(Ended::Upstream(UpstreamFacts {
