@@ -3,7 +3,7 @@
 //! Knows nothing of clocks, sockets, processes; total: odd input becomes a note.
 
 use crate::dcs::{DcsInput, DcsOutcome, DcsReply, Guard, Revision};
-use crate::decision::{Decision, Waiting};
+use crate::decision::{AcquireReason, Decision, Waiting};
 use crate::effect::{Effect, EffectBody};
 use crate::election::Election;
 use crate::fencer::Armed;
@@ -520,7 +520,8 @@ impl Agent {
     }
 
     fn probe_duty(&mut self, now: Now, out: &mut Output) {
-        if self.local.probe.is_some() || now.mono < self.local.probe_due {
+        let wanted = self.decision == Decision::Wait(Waiting::FreshLook);
+        if self.local.probe.is_some() || (now.mono < self.local.probe_due && !wanted) {
             return;
         }
         self.local.probe_due = now.mono + self.probe_pause();
@@ -571,13 +572,14 @@ impl Agent {
     }
 
     /// The versions that a decision to race rests on.
-    pub(crate) fn guard(&self) -> Guard {
+    pub(crate) fn guard(&self, why: &AcquireReason) -> Guard {
         let cluster = self.store.cluster.as_ref();
         let version = |v: Option<Revision>| v.unwrap_or_default();
         Guard {
             sync: version(cluster.map(|c| c.sync_version)),
             failover: version(cluster.map(|c| c.failover_version)),
             history: self.history_version(),
+            claim: (*why == AcquireReason::Bootstrap).then(|| self.claim_version()),
         }
     }
 

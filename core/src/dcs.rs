@@ -76,6 +76,9 @@ pub struct Guard {
     pub failover: Revision,
     /// Each promotion changes it: who decided before one does not know of what was written since.
     pub history: Revision,
+    /// A founder's claim, the key `initialize`: gone or replaced, it would take the key of somebody else's cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Revision>,
 }
 
 /// Requests to the store. Each is tried until it has a verdict or `until` is reached, never longer.

@@ -86,6 +86,8 @@ pub enum Decision {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Waiting {
     FirstLook,
+    /// What is known of my own WAL may be older than this leader.
+    FreshLook,
     StoreNeverSeen,
     StoreSilent {
         since: Span,
@@ -385,6 +387,7 @@ impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Waiting::FirstLook => f.write_str("looking at the local PostgreSQL"),
+            Waiting::FreshLook => f.write_str("looking where my own WAL ends now"),
             Waiting::StoreNeverSeen => f.write_str("waiting for the DCS"),
             Waiting::StoreSilent { since } => {
                 write!(f, "DCS is not accessible (last answer {since} ago)")

@@ -5,7 +5,7 @@
 use crate::agent::{Agent, Output};
 use crate::cluster::{Cluster, Initialize};
 use crate::config::missing_modes;
-use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, Precondition};
+use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, Precondition, Revision};
 use crate::decision::{AcquireReason, Decision, ReleaseReason, StartReason, StopReason, Waiting};
 use crate::keys;
 use crate::local::Server;
@@ -38,6 +38,8 @@ pub struct Claim {
     pub not_before: Mono,
     /// When a claim of mine ended without a verdict, until a reading through the quorum has shown what became of it.
     pub doubt_since: Option<Mono>,
+    /// The version of `initialize` that is my claim.
+    version: Revision,
 }
 
 impl Agent {
@@ -189,12 +191,7 @@ impl Agent {
             return;
         }
         // Only my own claim: another member may have founded the cluster, or be founding it, meanwhile.
-        let session = self.tenure.session.map(|s| s.lease);
-        let claim = self
-            .store
-            .value(keys::INITIALIZE)
-            .filter(|kv| kv.value.is_empty() && Some(kv.lease) == session);
-        let Some(version) = claim.map(|kv| kv.modified) else {
+        let Some(version) = self.seen_claim() else {
             self.founding = None;
             self.claim.not_before = now.mono + RETRY_PAUSE;
             return;
@@ -286,8 +283,9 @@ impl Agent {
 
     fn claimed(&mut self, now: Now, outcome: &DcsOutcome, out: &mut Output) {
         match outcome {
-            DcsOutcome::Ok(DcsReply::Written { .. }) => {
+            DcsOutcome::Ok(DcsReply::Written { revision }) => {
                 self.claim.doubt_since = None;
+                self.claim.version = *revision;
                 self.founding = Some(Founding::default());
             }
             DcsOutcome::Conflict { .. } => self.claim.not_before = now.mono + Span::secs(1),
@@ -306,19 +304,31 @@ impl Agent {
 
     /// A claim without a verdict is there after all, in the name of my session, and nothing has been done on it.
     pub fn resolve_claim(&mut self) {
-        let Some(cluster) = &self.store.cluster else {
+        if self.store.cluster.is_none() {
             return;
-        };
+        }
         if self.claim.doubt_since.is_none() || self.claim.doubt_since > self.store.confirmed {
             return;
         }
         self.claim.doubt_since = None;
-        let session = self.tenure.session.map(|s| s.lease);
-        let mine = matches!(cluster.initialize, Initialize::InProgress { lease, .. } if Some(lease) == session);
+        let mine = self.seen_claim();
         let empty = matches!(self.local.data_dir(), Some(DataDir::Empty));
-        if mine && empty && self.founding.is_none() {
+        if let (Some(version), true, None) = (mine, empty, &self.founding) {
+            self.claim.version = version;
             self.founding = Some(Founding::default());
         }
+    }
+
+    /// The version of the claim that my session keeps alive, as far as it can be seen.
+    fn seen_claim(&self) -> Option<Revision> {
+        let session = self.tenure.session?.lease;
+        let claim = self.store.value(keys::INITIALIZE)?;
+        (claim.value.is_empty() && claim.lease == session).then_some(claim.modified)
+    }
+
+    /// What a founder's request for the leader key rests on.
+    pub fn claim_version(&self) -> Revision {
+        self.seen_claim().unwrap_or(self.claim.version)
     }
 
     /// Once its roles exist a client may have written: from then on nothing is undone, and what failed is tried again.

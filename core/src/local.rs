@@ -203,6 +203,7 @@ impl Local {
         let (branch, lsn) = (self.branch()?, self.wal_end()?);
         Some(WalEnd {
             timeline: branch.timeline,
+            begin: branch.forks.last().map_or(Lsn::INVALID, |fork| fork.end),
             lsn,
         })
     }

@@ -346,6 +346,8 @@ impl SideTask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalEnd {
     pub timeline: TimelineId,
+    /// Where the timeline began: what a standby was fed last may be another server's already, and its begin is not.
+    pub begin: Lsn,
     pub lsn: Lsn,
 }
 

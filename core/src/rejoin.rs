@@ -193,7 +193,7 @@ impl Agent {
         let Some(leader) = self.store.leader().cloned() else {
             return;
         };
-        if facts.member != leader.owner {
+        if facts.member != leader.owner || !self.knows_its_end(now) {
             return;
         }
         if facts.in_recovery {
@@ -323,7 +323,7 @@ impl Agent {
             .facts
             .as_ref()
             .is_none_or(|(at, _)| now.mono.since(*at) >= FACTS_AGE_MAX);
-        if stale && self.may_ask(now) {
+        if stale && self.knows_its_end(now) && self.may_ask(now) {
             return Decision::AskUpstream { upstream };
         }
         Decision::Wait(Waiting::CatchingUp {
@@ -499,6 +499,9 @@ impl Agent {
     }
 
     fn ask(&self, now: Now, upstream: Upstream) -> Decision {
+        if !self.knows_its_end(now) {
+            return Decision::Wait(Waiting::FreshLook);
+        }
         if self.may_ask(now) {
             return Decision::AskUpstream { upstream };
         }
@@ -511,6 +514,13 @@ impl Agent {
             leader: upstream.member,
             why,
         })
+    }
+
+    /// A former upstream may have gone on sending after an older look: what it sent last is what has to be compared.
+    fn knows_its_end(&self, now: Now) -> bool {
+        self.local
+            .looked_at
+            .is_some_and(|at| at >= self.store.leader_since && now.mono.since(at) < FACTS_AGE_MAX)
     }
 
     fn may_ask(&self, now: Now) -> bool {

@@ -45,6 +45,8 @@ pub struct Store {
     /// Since when no leader key is seen, and why.
     pub vacant: Option<(Mono, Vacancy)>,
     pub last_leader: Option<LeaderKey>,
+    /// Since when `last_leader` is known to lead.
+    pub leader_since: Mono,
     told: BTreeMap<String, String>,
     told_complaints: Vec<String>,
 }
@@ -177,6 +179,10 @@ impl Store {
         match &cluster.leader {
             Some(leader) => {
                 self.vacant = None;
+                let known = self.last_leader.as_ref();
+                if known.is_none_or(|k| (&k.owner, k.term) != (&leader.owner, leader.term)) {
+                    self.leader_since = now.mono;
+                }
                 self.last_leader = Some(leader.clone());
             }
             None if self.vacant.is_none() => {
@@ -266,5 +272,48 @@ pub fn is_watch(input: &DcsInput) -> bool {
     match input {
         DcsInput::Listed { .. } | DcsInput::Changed { .. } | DcsInput::WatchLost { .. } => true,
         DcsInput::Completed { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{Span, Wall};
+
+    fn at(seconds: u64) -> Now {
+        Now {
+            mono: Mono(0) + Span::secs(seconds),
+            wall: Wall(0),
+        }
+    }
+
+    fn revision(number: i64) -> Snapshot {
+        Snapshot {
+            revision: Revision(number),
+            ..Snapshot::default()
+        }
+    }
+
+    /// Seen: after two wipes of the store within a moment the leader asked for its key some hundred times a second,
+    /// since its view was of the store in between.
+    #[test]
+    fn a_later_verdict_of_a_lower_revision_outdates_the_view_until_the_quorum_was_read() {
+        let mut store = Store::default();
+        let mut notes = Vec::new();
+        store.read(at(1), at(0).mono, revision(6), false, &mut notes);
+        store.answered(at(1).mono, Revision(3));
+        assert!(
+            !store.outdated,
+            "sent before the view's last change, it may merely be late"
+        );
+        store.answered(at(2).mono, Revision(6));
+        assert!(!store.outdated && store.confirmed.is_some());
+        store.answered(at(2).mono, Revision(3));
+        assert!(
+            store.outdated && store.confirmed.is_none(),
+            "the quorum has to be asked"
+        );
+        store.read(at(3), at(2).mono, revision(4), false, &mut notes);
+        assert!(!store.outdated && store.revision() == Revision(4));
     }
 }

@@ -270,7 +270,7 @@ impl Agent {
         if self.tenure.call.is_some() {
             return;
         }
-        let guard = self.guard();
+        let guard = self.guard(&why);
         let request = DcsRequest::Acquire {
             owner: self.settings.name.clone(),
             ttl: self.ttl(now),

@@ -484,6 +484,7 @@ fn a_guard_that_changed_refuses_and_one_that_may_come_back_leaves_doubt() {
         sync,
         failover: Revision(0),
         history: Revision(0),
+        claim: None,
     };
     let lost_then = |event| {
         vec![

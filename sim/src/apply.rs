@@ -6,7 +6,7 @@ use crate::act::{
     StoreAct, Way, Who, WireAct,
 };
 use crate::app::Load;
-use crate::due::{Due, HostDue, PgDue, StoreDue};
+use crate::due::{Due, HostDue, PgDue, StoreDue, backwards};
 use crate::event::{HowEnded, What};
 use crate::host::{Power, Wanted, WatchState};
 use crate::invariants::assumptions::Assumption;
@@ -233,7 +233,7 @@ impl World {
         host.resumed_at = Some(now);
         let mut parked = std::mem::take(&mut host.parked);
         if self.chance.host.chance(500) {
-            parked.reverse();
+            parked = backwards(parked);
         }
         for due in parked {
             self.agenda.enter(now, due);

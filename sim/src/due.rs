@@ -1,11 +1,13 @@
 //! Everything that can be due in a world: the entries of its one queue, by room.
 //! Knows nothing of what handling them does.
 
+use crate::moment::Moment;
 use crate::pg::wal::Position;
 use crate::store::Change;
 use crate::wire::{Hop, Seat};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tanist_core::dcs::{LeaseId, Snapshot};
+use tanist_core::dcs::{DcsInput, LeaseId, Snapshot};
 use tanist_core::fencer::FencerRequest;
 use tanist_core::input::Input;
 use tanist_core::lsn::Lsn;
@@ -14,8 +16,6 @@ use tanist_core::peer::PeerAnswer;
 use tanist_core::postgres::{Observation, SideTask};
 use tanist_core::primitive::{Primitive, PrimitiveOutcome};
 use tanist_core::time::Mono;
-
-use crate::moment::Moment;
 
 #[derive(Clone, Debug)]
 pub enum Due {
@@ -256,4 +256,99 @@ pub struct Question {
     pub sent_at: Moment,
     /// `None` on the way there, the answer on the way back.
     pub answer: Option<PeerAnswer>,
+}
+
+/// What came for a process while it stood still, in an order of the poll's own: backwards, but who tells everything
+/// over one connection or channel still tells it in order.
+pub fn backwards(mut parked: Vec<Due>) -> Vec<Due> {
+    parked.reverse();
+    let mut by_teller: BTreeMap<(u8, Teller), Vec<usize>> = BTreeMap::new();
+    for (at, due) in parked.iter().enumerate() {
+        if let Some((seat, teller)) = told_in_order(due) {
+            by_teller.entry((seat.0, teller)).or_default().push(at);
+        }
+    }
+    for places in by_teller.into_values() {
+        let (front, back) = (places.iter(), places.iter().rev());
+        for (a, b) in front.zip(back).take(places.len() / 2) {
+            parked.swap(*a, *b);
+        }
+    }
+    parked
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Teller {
+    Watch,
+    /// Shows what an operation left before it tells of its end.
+    Postgres,
+}
+
+fn told_in_order(due: &Due) -> Option<(Seat, Teller)> {
+    let Due::Agent { seat, due, .. } = due else {
+        return None;
+    };
+    let teller = match due {
+        AgentDue::Listed { .. } | AgentDue::WatchEvent { .. } | AgentDue::WatchBreaks { .. } => {
+            Teller::Watch
+        }
+        AgentDue::Tell(input) => match **input {
+            Input::Dcs(
+                DcsInput::Listed { .. } | DcsInput::Changed { .. } | DcsInput::WatchLost { .. },
+            ) => Teller::Watch,
+            Input::Postgres(_) => Teller::Postgres,
+            _ => return None,
+        },
+        AgentDue::Wake { .. }
+        | AgentDue::CallAnswered(_)
+        | AgentDue::CallTimedOut { .. }
+        | AgentDue::ExchangeResumes { .. }
+        | AgentDue::BeginWatch
+        | AgentDue::ListTimedOut { .. }
+        | AgentDue::Looked { .. }
+        | AgentDue::SideDone { .. }
+        | AgentDue::LookedInVain { .. }
+        | AgentDue::PeerSilent { .. }
+        | AgentDue::Escalate { .. }
+        | AgentDue::GiveUp { .. } => return None,
+    };
+    Some((*seat, teller))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(seat: u8, due: AgentDue) -> Due {
+        let (seat, life) = (Seat(seat), 1);
+        Due::Agent { seat, life, due }
+    }
+
+    #[test]
+    fn what_was_parked_comes_backwards_but_a_watch_stays_in_order() {
+        let breaks = |seat, watch| agent(seat, AgentDue::WatchBreaks { watch });
+        let parked = vec![
+            breaks(0, 1),
+            agent(0, AgentDue::BeginWatch),
+            breaks(0, 2),
+            breaks(1, 7),
+            agent(1, AgentDue::Looked { op: None }),
+            breaks(0, 3),
+        ];
+        let told: Vec<String> = backwards(parked)
+            .iter()
+            .map(|due| match due {
+                Due::Agent {
+                    seat,
+                    due: AgentDue::WatchBreaks { watch },
+                    ..
+                } => {
+                    format!("{}:{watch}", seat.0)
+                }
+                Due::Agent { seat, .. } => seat.0.to_string(),
+                other => format!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, ["0:1", "1", "1:7", "0:2", "0", "0:3"]);
+    }
 }

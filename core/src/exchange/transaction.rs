@@ -2,7 +2,7 @@
 //! Knows nothing of time, retries or sessions' lives.
 
 use crate::dcs::{Guard, KeyOwner, KeyValue, LeaseId, Precondition, Revision};
-use crate::keys::{FAILOVER, HISTORY, LEADER, STATUS, SYNC};
+use crate::keys::{FAILOVER, HISTORY, INITIALIZE, LEADER, STATUS, SYNC};
 use crate::name::{MemberName, Term};
 use crate::primitive::{Compare, StoreOp, Transaction};
 
@@ -24,15 +24,19 @@ pub fn owner_of(leader: Option<&KeyValue>, me: &MemberName, lease: LeaseId) -> K
 /// Its failure branch reads what stands in the way, in the same step of the store: after an attempt
 /// without a verdict this very transaction, sent again, is the linearizable owner check.
 pub(super) fn acquire(me: &MemberName, lease: LeaseId, guard: Guard) -> Transaction {
+    let mut compare = vec![
+        created(LEADER, Revision(0)),
+        modified(SYNC, guard.sync),
+        modified(FAILOVER, guard.failover),
+        modified(HISTORY, guard.history),
+    ];
+    compare.extend(guard.claim.map(|claim| modified(INITIALIZE, claim)));
+    let mut failure = vec![get(LEADER), get(SYNC), get(FAILOVER), get(HISTORY)];
+    failure.extend(guard.claim.map(|_| get(INITIALIZE)));
     Transaction {
-        compare: vec![
-            created(LEADER, Revision(0)),
-            modified(SYNC, guard.sync),
-            modified(FAILOVER, guard.failover),
-            modified(HISTORY, guard.history),
-        ],
+        compare,
         success: vec![put(LEADER, &me.0, lease)],
-        failure: vec![get(LEADER), get(SYNC), get(FAILOVER), get(HISTORY)],
+        failure,
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn acquire(
         (KeyOwner::Mine { term }, Before::InDoubt) => acquired(term),
         // A former request of mine was applied late. Its guard is not known to be this one's, so it
         // counts only if this one's holds now.
-        (KeyOwner::Mine { term }, Before::NothingSent) if guard_of(answer) == guard => {
+        (KeyOwner::Mine { term }, Before::NothingSent) if guard_of(answer, guard) == guard => {
             acquired(term)
         }
         (KeyOwner::Absent, Before::InDoubt) if may_yet_hold(guard, answer) => DcsOutcome::Unknown(
@@ -80,11 +80,13 @@ pub(super) fn acquire(
     }
 }
 
-fn guard_of(answer: Answer<'_>) -> Guard {
+/// The versions now of what `asked` names.
+fn guard_of(answer: Answer<'_>, asked: Guard) -> Guard {
     Guard {
         sync: answer.version(SYNC),
         failover: answer.version(FAILOVER),
         history: answer.version(HISTORY),
+        claim: asked.claim.map(|_| answer.version(INITIALIZE)),
     }
 }
 
@@ -93,10 +95,12 @@ fn guard_of(answer: Answer<'_>) -> Guard {
 fn may_yet_hold(guard: Guard, answer: Answer<'_>) -> bool {
     let left_behind =
         |wanted: Revision, present: Revision| wanted != Revision(0) && wanted != present;
-    let now = guard_of(answer);
+    let now = guard_of(answer, guard);
+    let claim = guard.claim.zip(now.claim);
     !left_behind(guard.sync, now.sync)
         && !left_behind(guard.failover, now.failover)
         && !left_behind(guard.history, now.history)
+        && !claim.is_some_and(|(wanted, present)| left_behind(wanted, present))
 }
 
 pub(super) fn renew(

@@ -27,6 +27,20 @@ struct Stretch {
 }
 
 impl Stretch {
+    /// The first bytes of a timeline that began at `begin` and goes on to `end` at least.
+    fn after(begin: Lsn, end: Lsn, segment_size: u64) -> Option<Stretch> {
+        let segment = begin.0.checked_div(segment_size)?;
+        let offset = begin.0 % segment_size;
+        let rest = segment_size - offset;
+        let len = end.0.checked_sub(begin.0)?.min(rest).min(SAMPLE);
+        (begin.is_valid() && len > 0).then_some(Stretch {
+            segment,
+            offset,
+            len,
+            segment_size,
+        })
+    }
+
     fn before(end: Lsn, segment_size: u64) -> Option<Stretch> {
         let last = end.0.checked_sub(1)?;
         let segment = last.checked_div(segment_size)?;
@@ -67,13 +81,36 @@ pub async fn same_wal(
     let size = "SELECT pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))";
     let size = other.row(size).await?;
     let size = size.first().cloned().flatten().and_then(|t| t.parse().ok());
-    let Some(stretch) = size.and_then(|size| Stretch::before(mine.lsn, size)) else {
+    let Some(size) = size else {
         return Ok(None);
     };
-    let Some(here) = own_bytes(settings, stretch, mine.timeline) else {
+    // The begin first: it tells more, where both still have it.
+    let stretches = [
+        Stretch::after(mine.begin, mine.lsn, size),
+        Stretch::before(mine.lsn, size),
+    ];
+    let mut same = None;
+    for stretch in stretches.into_iter().flatten() {
+        match compare(settings, other, history, mine.timeline, stretch).await? {
+            Some(true) => same = Some(true),
+            Some(false) => return Ok(Some(false)),
+            None => {}
+        }
+    }
+    Ok(same)
+}
+
+async fn compare(
+    settings: &PgSettings,
+    other: &Session,
+    history: &TimelineHistory,
+    timeline: TimelineId,
+    stretch: Stretch,
+) -> Result<Option<bool>, SqlTrouble> {
+    let Some(here) = own_bytes(settings, stretch, timeline) else {
         return Ok(None);
     };
-    let there = match other.row(&query(stretch, history, mine.timeline)).await {
+    let there = match other.row(&query(stretch, history, timeline)).await {
         Ok(row) => row.into_iter().next().flatten(),
         // Its rewind user may not read files: what number and position say has to do, as without this check.
         Err(SqlTrouble::Refused { .. }) => None,
@@ -149,6 +186,26 @@ mod tests {
         let stretch = |lsn: u64| Stretch::before(Lsn(lsn), MIB16).map(|s| (s.offset, s.len));
         assert_eq!(stretch(0x0300_0028), Some((0, 0x28)));
         assert_eq!(stretch(0x0300_4000), Some((0x2000, 0x2000)));
+    }
+
+    #[test]
+    fn the_begin_of_a_timeline_is_compared_as_far_as_it_goes() {
+        let after = |begin: u64, end: u64| {
+            Stretch::after(Lsn(begin), Lsn(end), MIB16).map(|s| (s.segment, s.offset, s.len))
+        };
+        assert_eq!(after(0x0300_0028, 0x0300_0090), Some((3, 0x28, 0x68)));
+        assert_eq!(after(0x0300_0000, 0x0900_0000), Some((3, 0, 0x2000)));
+        assert_eq!(after(0x03FF_FFF8, 0x0900_0000), Some((3, 0xFF_FFF8, 8)));
+        assert_eq!(
+            after(0x0300_0028, 0x0300_0028),
+            None,
+            "nothing of it is here"
+        );
+        assert_eq!(
+            after(0, 0x0300_0028),
+            None,
+            "timeline 1 has no begin to compare"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! servers, and take what was streamed for what it is?
 
 use super::support::{Member, in_room, stop};
+use tanist_core::lsn::Lsn;
 use tanist_core::name::Term;
 use tanist_core::postgres::{
     Ended, Operation, PromotionMark, SideTask, StopMode, UpstreamFacts, WalEnd,
@@ -30,8 +31,11 @@ async fn ask(asker: &mut Member, upstream: &Member, mine: Option<WalEnd>) -> Ups
 
 async fn end(member: &mut Member) -> WalEnd {
     let status = member.status().await;
+    let history = member.seen.as_ref().map(|seen| &seen.history);
+    let fork = history.and_then(|history| history.forks.last());
     WalEnd {
         timeline: status.timeline,
+        begin: fork.map_or(Lsn::INVALID, |fork| fork.end),
         lsn: status.written.max(status.received),
     }
 }
@@ -39,7 +43,7 @@ async fn end(member: &mut Member) -> WalEnd {
 #[test]
 fn wal_of_two_promotions_from_one_position_is_told_apart() {
     in_room(
-        "wal_of_two_promotions_from_one_position_is_told_apart",
+        "foreign_wal::wal_of_two_promotions_from_one_position_is_told_apart",
         |room| async move {
             let mut a = room.primary("a").await;
             let mut b = room.standby("b", &mut a).await;
@@ -56,6 +60,7 @@ fn wal_of_two_promotions_from_one_position_is_told_apart() {
             // Equal by everything that PostgreSQL compares.
             let of_d = end(&mut d).await;
             assert_eq!(of_d.timeline, TimelineId(2));
+            assert!(of_d.begin.is_valid() && of_d.begin < of_d.lsn, "{of_d:?}");
             let from_b = ask(&mut d, &b, Some(of_d)).await;
             let from_c = ask(&mut d, &c, Some(of_d)).await;
             let forks = |facts: &UpstreamFacts| facts.history.forks.clone();
@@ -82,6 +87,7 @@ fn wal_of_two_promotions_from_one_position_is_told_apart() {
             // Up to the fork all of them have the same: a member that stopped there may follow either.
             let fork = WalEnd {
                 timeline: TimelineId(1),
+                begin: Lsn::INVALID,
                 lsn: from_b.history.forks[0].end,
             };
             assert_eq!(ask(&mut a, &b, Some(fork)).await.same_wal, Some(true));

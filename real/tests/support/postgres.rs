@@ -32,29 +32,43 @@ pub fn in_room<F: Future<Output = ()>>(test: &str, body: impl FnOnce(Room) -> F)
     if rustix::process::geteuid().is_root() {
         let (uid, gid) = ordinary_user();
         let binary = reachable_copy(test);
+        let ran = binary.with_extension("ran");
         let status = Command::new(&binary)
             .args([test, "--exact", "--nocapture"])
             .uid(uid)
             .gid(gid)
             .env("HOME", "/tmp")
+            .env(RAN, &ran)
             .current_dir("/tmp")
             .status()
             .unwrap();
         let _ = std::fs::remove_file(&binary);
         assert!(status.success(), "as an ordinary user: {status}");
+        // A name that no test has runs nothing, and that is a success.
+        std::fs::remove_file(&ran).expect("the test ran to its end as an ordinary user");
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(body(Room::new(test)));
+    runtime.block_on(body(Room::new(&file_name(test))));
+    if let Some(ran) = std::env::var_os(RAN) {
+        std::fs::write(ran, "").unwrap();
+    }
+}
+
+/// Where a test that runs as an ordinary user leaves word that it did.
+const RAN: &str = "TANIST_TEST_RAN";
+
+fn file_name(test: &str) -> String {
+    test.replace("::", "-")
 }
 
 /// This binary where an ordinary user can run it: the build folder may lie below one that is root's alone.
 fn reachable_copy(test: &str) -> PathBuf {
     let binary = std::env::current_exe().unwrap();
-    let name = format!("tanist-contract-{}-{test}", std::process::id());
+    let name = format!("tanist-contract-{}-{}", std::process::id(), file_name(test));
     let copy = std::env::temp_dir().join(name);
     if std::fs::hard_link(&binary, &copy).is_err() {
         std::fs::copy(&binary, &copy).unwrap();

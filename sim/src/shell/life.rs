@@ -1,7 +1,7 @@
 //! The agent's process: born, told, woken, frozen, killed, born again.
 //! Knows nothing of what the agent decides.
 
-use crate::due::{AgentDue, Due, HostDue};
+use crate::due::{AgentDue, Due, HostDue, backwards};
 use crate::event::{HowEnded, Role, What};
 use crate::host::{AgentProcess, Power, Run, Wanted, Watch, WatchState};
 use crate::marks::Mark;
@@ -222,7 +222,7 @@ impl World {
         let mut parked = std::mem::take(&mut agent.parked);
         // Overdue timers and waiting sockets are seen in an order of the poll's own.
         if self.chance.host.chance(500) {
-            parked.reverse();
+            parked = backwards(parked);
         }
         for due in parked {
             self.agenda.enter(now, due);
