@@ -229,7 +229,7 @@ impl Agent {
             return exit;
         }
         match &cluster.initialize {
-            Initialize::InProgress { .. } => Decision::Wait(Waiting::SomebodyBootstraps),
+            Initialize::InProgress { .. } => self.decide_unfinished(now),
             Initialize::Absent | Initialize::Done(_) | Initialize::Unreadable(_) => {
                 match self.decide_election(now, cluster) {
                     Decision::Acquire { .. } => Decision::Acquire {
@@ -380,6 +380,7 @@ impl Agent {
 
     fn decide_lead(&self, now: Now, cluster: &Cluster, data_dir: &DataDir) -> Decision {
         match (self.local.server(), data_dir) {
+            (Server::Primary, _) if self.owes_roles() => self.finish_roles(now),
             (Server::Primary, _) => Decision::Lead,
             (Server::Standby, _) => self.decide_promote(now),
             (Server::Starting | Server::Silent, _) if self.start_budget_spent(now, cluster) => {
@@ -579,7 +580,7 @@ impl Agent {
                 code: 1,
                 why: ExitReason::StandbyCannotFound,
             },
-            Initialize::InProgress { .. } => Decision::Wait(Waiting::SomebodyBootstraps),
+            Initialize::InProgress { .. } => self.decide_unfinished(now),
             Initialize::Absent | Initialize::Done(_) | Initialize::Unreadable(_) => {
                 self.decide_election(now, cluster)
             }

@@ -125,6 +125,28 @@ impl Agent {
         }
     }
 
+    /// The founding was broken off after initdb, by the end of the agent or of its host, and I lead what came of it.
+    pub fn owes_roles(&self) -> bool {
+        let owed = self.local.observed.as_ref().is_some_and(|o| o.roles_owed);
+        owed && self.founding.is_none()
+    }
+
+    /// Without its roles nobody could clone from here, or rewind.
+    pub fn finish_roles(&self, now: Now) -> Decision {
+        match self.lane.pausing("post-bootstrap", now.mono) {
+            Some(pause) => retry("post-bootstrap", &pause.last),
+            None => Decision::PostBootstrap,
+        }
+    }
+
+    /// Nobody leads what is being founded. Am I the founder, come back after its agent or host went down?
+    pub fn decide_unfinished(&self, now: Now) -> Decision {
+        if self.owes_roles() && self.seen_claim().is_some() {
+            return self.take_founders_key(now);
+        }
+        Decision::Wait(Waiting::SomebodyBootstraps)
+    }
+
     fn take_founders_key(&self, now: Now) -> Decision {
         if self.tenure.call.is_some() || now.mono < self.tenure.ask_key_at {
             return Decision::Wait(Waiting::KeyRequested);

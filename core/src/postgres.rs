@@ -184,6 +184,9 @@ pub struct Observation {
     pub promoted: Vec<PromotionMark>,
     /// `standby.signal` or `recovery.signal` is there: it would start in recovery.
     pub standby_signal: bool,
+    /// initdb was done here, and the roles of the new cluster were not made since. Noted beside the data directory, too.
+    #[serde(default)]
+    pub roles_owed: bool,
 }
 
 /// "This member promoted itself to `timeline` in `term`": written before the promote is started.

@@ -317,7 +317,7 @@ impl Agent {
             Initialize::Done(_) => return,
             Initialize::Absent => Precondition::Absent,
             Initialize::InProgress { version, .. }
-                if self.founding.is_none() || self.founding_complete() =>
+                if self.founding_complete() || (self.founding.is_none() && !self.owes_roles()) =>
             {
                 Precondition::Version(*version)
             }

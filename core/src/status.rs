@@ -97,7 +97,8 @@ impl Agent {
                 | Operation::DiscardData { .. } => {}
             }
         }
-        if self.founding.as_ref().is_some_and(|f| !f.roles_done) {
+        let unfinished = self.owes_roles() && self.holds_key();
+        if unfinished || self.founding.as_ref().is_some_and(|f| !f.roles_done) {
             return State::InitializingNewCluster;
         }
         let start_failed = self.lane.failed("start") > 0;

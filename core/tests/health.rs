@@ -79,6 +79,7 @@ fn view(status: SqlStatus) -> View {
         history: TimelineHistory::bare(TimelineId(1)),
         promoted: Vec::new(),
         standby_signal: false,
+        roles_owed: false,
     };
     View {
         scope: "demo".into(),

@@ -38,6 +38,7 @@ fn primary_on(timeline: u32, history: TimelineHistory) -> Local {
         history,
         promoted: Vec::new(),
         standby_signal: false,
+        roles_owed: false,
     };
     local.observe(Mono(1), observation);
     local

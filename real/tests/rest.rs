@@ -104,6 +104,7 @@ fn primary() -> View {
             history: TimelineHistory::bare(TimelineId(1)),
             promoted: Vec::new(),
             standby_signal: false,
+            roles_owed: false,
         }),
         observed_at: Some(now.mono),
         cluster: Some(keys()),

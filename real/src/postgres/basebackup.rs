@@ -53,6 +53,7 @@ pub async fn clone(work: &Work, source: &Upstream) -> Outcome<Ended> {
             // A rewind that had not finished spoke of the data that is gone.
             context.marks.forget_promotions()?;
             context.marks.clear(Unfinished::Rewind)?;
+            context.marks.clear(Unfinished::Roles)?;
             context.marks.clear(Unfinished::Clone)?;
             return Ok(Ended::Done);
         }

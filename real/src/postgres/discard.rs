@@ -39,6 +39,7 @@ pub fn discard(work: &Work, why: DiscardReason) -> Outcome<Ended> {
         }
     }
     context.marks.clear(Unfinished::Rewind)?;
+    context.marks.clear(Unfinished::Roles)?;
     context.marks.clear(Unfinished::Clone)?;
     Ok(Ended::Done)
 }

@@ -41,6 +41,7 @@ pub async fn initdb(work: &Work) -> Outcome<Ended> {
         context.marks.clear(Unfinished::Clone)?;
         return Err(trouble);
     }
+    context.marks.set(Unfinished::Roles, "initdb")?;
     context.marks.clear(Unfinished::Rewind)?;
     context.marks.clear(Unfinished::Clone)?;
     Ok(Ended::Done)
@@ -139,6 +140,7 @@ pub async fn post_bootstrap(work: &Work) -> Outcome<Ended> {
     }
     work.cancel.check()?;
     session.rows("COMMIT").await.map_err(failed)?;
+    work.context.marks.clear(Unfinished::Roles)?;
     Ok(Ended::Done)
 }
 

@@ -15,12 +15,14 @@ pub struct Marks {
     dir: PathBuf,
 }
 
-/// Work that leaves the data directory unusable until it has finished.
+/// Work that has to be finished before the data directory is what its member needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
     /// A base backup or an initdb.
     Clone,
     Rewind,
+    /// The roles of a new cluster.
+    Roles,
 }
 
 impl Unfinished {
@@ -28,6 +30,7 @@ impl Unfinished {
         match self {
             Unfinished::Clone => "clone-unfinished",
             Unfinished::Rewind => "rewind-unfinished",
+            Unfinished::Roles => "roles-unfinished",
         }
     }
 }

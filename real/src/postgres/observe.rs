@@ -39,6 +39,7 @@ pub async fn observe(context: &Arc<Context>, deadline: Deadline) -> Outcome<Obse
         history: disk.history,
         promoted: disk.promoted,
         standby_signal: disk.standby_signal,
+        roles_owed: disk.roles_owed,
     })
 }
 
@@ -47,6 +48,7 @@ struct Disk {
     history: TimelineHistory,
     promoted: Vec<PromotionMark>,
     standby_signal: bool,
+    roles_owed: bool,
 }
 
 impl Disk {
@@ -56,6 +58,7 @@ impl Disk {
             history: TimelineHistory::default(),
             promoted: Vec::new(),
             standby_signal: false,
+            roles_owed: false,
         }
     }
 }
@@ -96,10 +99,15 @@ fn read_disk(context: &Context) -> Disk {
         Ok(promoted) => promoted,
         Err(trouble) => return Disk::unreadable(&trouble.to_string()),
     };
+    let roles_owed = match context.marks.is_set(Unfinished::Roles) {
+        Ok(owed) => owed,
+        Err(trouble) => return Disk::unreadable(&trouble.to_string()),
+    };
     let newest = data_dir.control().map_or(TimelineId(0), |c| c.timeline);
     Disk {
         history: read_history(context, newest),
         promoted,
+        roles_owed,
         standby_signal: ["standby.signal", "recovery.signal"]
             .iter()
             .any(|f| dir.join(f).exists()),

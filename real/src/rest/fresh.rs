@@ -96,6 +96,7 @@ mod tests {
             history: TimelineHistory::default(),
             promoted: Vec::new(),
             standby_signal: false,
+            roles_owed: false,
         }
     }
 

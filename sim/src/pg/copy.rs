@@ -62,6 +62,7 @@ impl World {
         let at = self.wal.initdb(SystemId(number.to_string()));
         let mut dir = DataDir::empty();
         dir.layout = Layout::Cluster;
+        dir.roles_owed = true;
         (dir.wal, dir.durable) = (at, at);
         dir.control.checkpoint = Lsn(at.lsn.0 - CHECKPOINT_BYTES);
         self.pgs[seat.index()].dir = dir;
@@ -107,6 +108,9 @@ impl World {
             return Ended::Failed("pg_basebackup: could not receive data".to_string());
         }
         let theirs = &self.pgs[from.index()].dir;
+        if theirs.roles_owed {
+            return Ended::Failed("pg_basebackup: role \"replicator\" does not exist".to_string());
+        }
         let mut dir = DataDir::empty();
         dir.layout = Layout::Cluster;
         dir.wal = theirs.wal;

@@ -45,6 +45,8 @@ pub struct DataDir {
     /// promotion that died half-way leaves one of a timeline on which the WAL here may not be.
     pub newest_known: TimelineHistory,
     pub standby_signal: bool,
+    /// initdb was done here, and the roles were not made since.
+    pub roles_owed: bool,
     pub upstream: Option<Upstream>,
     pub parameters: BTreeMap<String, String>,
     pub slots: BTreeMap<String, Option<Lsn>>,
@@ -217,6 +219,7 @@ impl DataDir {
             durable: nowhere,
             newest_known: TimelineHistory::bare(TimelineId(1)),
             standby_signal: false,
+            roles_owed: false,
             upstream: None,
             parameters: BTreeMap::new(),
             slots: BTreeMap::new(),

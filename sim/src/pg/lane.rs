@@ -99,7 +99,10 @@ impl World {
             }
             (CommandStep::RecoveryDone, _) => self.recovery_done(seat),
             (_, Operation::DiscardData { .. }) => self.discard_data(seat),
-            (_, Operation::PostBootstrap) if self.pgs[seat.index()].accepts_writes() => Ended::Done,
+            (_, Operation::PostBootstrap) if self.pgs[seat.index()].accepts_writes() => {
+                self.pgs[seat.index()].dir.roles_owed = false;
+                Ended::Done
+            }
             (CommandStep::Done | CommandStep::CloneDone | CommandStep::RewindDone, _) => {
                 Ended::Failed("the server does not accept connections".to_string())
             }

@@ -34,6 +34,7 @@ impl World {
             history,
             promoted: pg.promoted.clone(),
             standby_signal: pg.dir.standby_signal,
+            roles_owed: pg.dir.roles_owed,
         }
     }
 
