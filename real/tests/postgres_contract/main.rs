@@ -73,7 +73,7 @@ fn a_new_cluster_is_created_started_and_given_its_roles() {
                 (control.state, control.timeline, control.data_checksums),
                 (DbState::ShutDown, TimelineId(1), true)
             );
-            assert!(made.processes.none_left());
+            assert!(made.processes.none_left() && made.roles_owed);
             a.done(a.start_as(StartAs::Primary)).await;
             let Some(Sql::Answered(seen)) = a.seen.as_ref().map(|o| &o.sql) else {
                 panic!(
@@ -88,6 +88,7 @@ fn a_new_cluster_is_created_started_and_given_its_roles() {
             );
             a.done(Operation::PostBootstrap).await;
             a.done(Operation::PostBootstrap).await;
+            assert!(!a.probe().await.roles_owed);
             let client = a.client().await;
             let roles = client.query_one("SELECT count(*) FROM pg_roles WHERE rolname IN ('replicator', 'rewinder') AND NOT rolsuper", &[]);
             assert_eq!(roles.await.unwrap().get::<_, i64>(0), 2);

@@ -49,7 +49,9 @@ fn main() {
         let simulator = simulator.clone();
         let title = file.with_extension("");
         let title = title.strip_prefix(root.join("scenarios")).unwrap_or(&title);
-        let together = [&[name.clone()], &all[&name].with[..]].concat().join(",");
+        let together = [std::slice::from_ref(&name), &all[&name].with[..]]
+            .concat()
+            .join(",");
         trials.push(Trial::test(
             format!("{} fails on {name}", title.display()),
             move || fails(&simulator, &file, &together),
