@@ -198,7 +198,7 @@ impl Local {
             .then(|| Lsn(control.checkpoint.0.saturating_add(1)))
     }
 
-    /// The same with the timeline it lies on.
+    /// The same as a position on its timeline, with where that timeline began.
     pub fn end_on_branch(&self) -> Option<WalEnd> {
         let (branch, lsn) = (self.branch()?, self.wal_end()?);
         Some(WalEnd {

@@ -1,4 +1,4 @@
-//! The durable notes kept beside the data directory: this member's last promotion, a clone or a rewind
+//! The durable notes kept beside the data directory: this member's last promotion, a clone, a rewind or a founding
 //! that has not finished. Knows nothing of what they allow or forbid.
 //!
 //! They lie outside the data directory since a clone, a rewind or a discard replaces what is inside.
