@@ -2,6 +2,7 @@
 //! lets the duties and the decision follow from the whole of it, and names the next deadline.
 //! Knows nothing of clocks, sockets, processes; total: odd input becomes a note.
 
+use crate::copies::Copies;
 use crate::dcs::{DcsInput, DcsOutcome, DcsReply, Guard, Revision};
 use crate::decision::{AcquireReason, Decision, Waiting};
 use crate::effect::{Effect, EffectBody};
@@ -80,6 +81,7 @@ pub struct Agent {
     pub(crate) handover_not_before: Mono,
     pub(crate) publishing: Publishing,
     pub(crate) slots: Slots,
+    pub(crate) copies: Copies,
     pub(crate) requests: Requests,
     pub(crate) stopping: bool,
     pub(crate) exited: bool,
@@ -116,6 +118,7 @@ impl Agent {
             handover_not_before: now.mono,
             publishing: Publishing::default(),
             slots: Slots::default(),
+            copies: Copies::default(),
             requests: Requests::default(),
             stopping: false,
             exited: false,
@@ -207,6 +210,7 @@ impl Agent {
         self.fencer_duties(now, out);
         self.handover_duties(now, out);
         self.advance_handover(now, out);
+        self.accept_copies();
         self.publish_duties(now, out);
         self.founding_duties(now, out);
         self.slot_duties(now, out);
@@ -241,7 +245,7 @@ impl Agent {
                     .changed(now, revision, changes, fast, &mut out.notes);
             }
             DcsInput::WatchLost { why } => {
-                self.store.watching = false;
+                self.store.watch_lost();
                 out.notes.push(Note::WatchLost { why });
             }
             DcsInput::Completed {
@@ -287,13 +291,8 @@ impl Agent {
                 DcsOutcome::Ok(DcsReply::Snapshot(snapshot)) => {
                     self.read_not_before = now.mono + Span::millis(100);
                     let fast = self.settings.safety.fast_timing;
-                    let before = self.store.revision();
                     self.store
                         .read(now, sent_at, snapshot, fast, &mut out.notes);
-                    if self.store.revision() < before {
-                        self.publishing.forget_revisions();
-                        self.tenure.mine_at = Revision(0);
-                    }
                 }
                 other => {
                     self.read_not_before = now.mono + Span::millis(500);
@@ -454,13 +453,14 @@ impl Agent {
             let leader = self.store.cluster.as_ref()?.leader_member()?;
             leader.1.timeline_id()
         });
-        let (Some(leader), Some(timeline)) = (self.store.leader().cloned(), timeline) else {
-            return;
+        let (Some(source), Some(timeline)) = (self.rejoin.copying.take(), timeline) else {
+            return self.rejoin.forget();
         };
         self.rejoin.checked = Some(crate::rejoin::Checked {
-            leader: leader.owner,
-            term: leader.term,
+            leader: source.leader,
+            term: source.term,
             timeline,
+            copy: source.copy,
             divergence: crate::timeline::Divergence::None,
         });
     }

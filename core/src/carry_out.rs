@@ -2,6 +2,7 @@
 //! not asked for again.
 
 use crate::agent::{Agent, Output};
+use crate::copies::aimed_at;
 use crate::dcs::{Consistency, DcsRequest};
 use crate::decision::Decision;
 use crate::effect::EffectBody;
@@ -39,24 +40,18 @@ impl Agent {
             Decision::Cancel { .. } => self.cancel_operation(out),
             Decision::Initdb => self.start_operation(now, Operation::Initdb, out),
             Decision::PostBootstrap => self.start_operation(now, Operation::PostBootstrap, out),
-            Decision::Clone { source } => self.start_operation(
-                now,
-                Operation::Clone {
-                    source: source.clone(),
-                },
-                out,
-            ),
+            Decision::Clone { source } => {
+                self.rejoin.copying = self.leader_as_source();
+                let source = source.clone();
+                self.start_operation(now, Operation::Clone { source }, out);
+            }
             Decision::Start { role, .. } => self.start_server(now, role.clone(), out),
             Decision::Promote { .. } => self.promote(now, out),
             Decision::CrashRecovery => self.start_operation(now, Operation::CrashRecovery, out),
             Decision::Rewind { source, .. } => {
-                self.start_operation(
-                    now,
-                    Operation::Rewind {
-                        source: source.clone(),
-                    },
-                    out,
-                );
+                self.rejoin.copying = self.leader_as_source();
+                let source = source.clone();
+                self.start_operation(now, Operation::Rewind { source }, out);
             }
             Decision::Discard { why } => {
                 self.start_operation(now, Operation::DiscardData { why: *why }, out)
@@ -67,13 +62,18 @@ impl Agent {
                     mine: self.local.end_on_branch(),
                 };
                 self.rejoin.asking = self.start_side(now, task, out);
+                self.rejoin.asked = self.leader_as_source();
             }
             Decision::Reconfigure { upstream } => {
                 let role = StartAs::Standby {
                     upstream: Some(upstream.clone()),
                 };
                 let parameters = self.parameters(&role);
-                self.start_side(now, SideTask::Reconfigure { role, parameters }, out);
+                let aimed = aimed_at(&role);
+                let task = SideTask::Reconfigure { role, parameters };
+                if self.start_side(now, task, out).is_some() {
+                    self.copies.aimed = aimed;
+                }
             }
             Decision::ReadBeforeRace => self.read_store(now, out),
             Decision::Ballot => {
@@ -104,6 +104,7 @@ impl Agent {
             StartAs::Standby { .. } => CLONE_START_TIMEOUT,
         };
         let parameters = self.parameters(&role);
+        self.copies.aimed = aimed_at(&role);
         self.start_operation(
             now,
             Operation::Start {

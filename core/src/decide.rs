@@ -19,7 +19,7 @@ use crate::time::{Mono, Now, Span};
 
 /// A promotion is not begun with less of the authority left than this, or a quarter of what a lease gives.
 const PROMOTE_NEEDS: Span = Span::secs(2);
-/// How long PostgreSQL may go on when agent and fencer both died, and nothing is known of the lease any more.
+/// How long PostgreSQL may go on when agent and fencer both died, or an agent finds it without the key of its cluster.
 const UNFENCED_GRACE: Span = Span::secs(2);
 /// Beyond the time in which the store must have answered: for a ballot or two.
 const ADOPT_RESERVE: Span = Span::secs(3);
@@ -216,8 +216,15 @@ impl Agent {
     /// Until when a primary that was found running may wait for the free key: what it waits for may never come.
     pub fn adopts_until(&self) -> Option<Mono> {
         let since = self.tenure.may_adopt?;
-        let unlocked = self.store.cluster.as_ref()?.is_unlocked();
-        unlocked.then(|| since + self.store.config.timing.retry_timeout + ADOPT_RESERVE)
+        let cluster = self.store.cluster.as_ref()?;
+        // Where a cluster is known, another may be elected at any moment.
+        let patience = match &cluster.initialize {
+            Initialize::Done(_) => UNFENCED_GRACE,
+            Initialize::Absent | Initialize::InProgress { .. } | Initialize::Unreadable(_) => {
+                self.store.config.timing.retry_timeout + ADOPT_RESERVE
+            }
+        };
+        cluster.is_unlocked().then(|| since + patience)
     }
 
     /// PostgreSQL already runs as a primary and nobody leads: first start on existing data, or after pause.
@@ -559,7 +566,9 @@ impl Agent {
             (Server::Standby | Server::Primary, DataDir::Present(control)) => {
                 match self.foreign_system(cluster, control) {
                     Some(exit) => exit,
-                    None => self.decide_race(now, cluster),
+                    None => self
+                        .decide_forgotten(now, cluster, control)
+                        .unwrap_or_else(|| self.decide_race(now, cluster)),
                 }
             }
             (Server::Standby | Server::Primary, _) => Decision::Wait(Waiting::FirstLook),

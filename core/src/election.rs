@@ -388,6 +388,8 @@ impl Agent {
                 if request.leader.is_some() {
                     nobody_has_moved_on(standing.timeline, &ballot.answers)?;
                     self.check_hand_over(now, cluster, status)?;
+                    // Its leader went without handing over.
+                    self.check_lag(cluster, status)?;
                 }
                 return Ok(AcquireReason::Named);
             }

@@ -1,6 +1,7 @@
 //! A store that knows no cluster beside a data directory that a primary left behind: etcd was replaced or wiped while
-//! every agent was down. The last primary takes the key, starts and writes the cluster's keys again.
-//! Nothing here touches data, and a standby never does this: its primary may be alive elsewhere.
+//! every agent was down. The last primary takes the key, starts and writes the cluster's keys again, also when it was
+//! demoted before: what it has is noted as long as it has followed nobody since (`Observation::led_last`).
+//! Nothing here touches data, and any other standby never does this: its primary may be alive elsewhere.
 
 use crate::agent::Agent;
 use crate::cluster::{Cluster, Initialize};
@@ -15,7 +16,7 @@ use crate::time::{Mono, Now, Span};
 const OTHERS_FIRST: Span = Span::secs(2);
 
 impl Agent {
-    /// PostgreSQL is down. `None`: this is not how it comes up.
+    /// `None`: this is not how PostgreSQL comes up, or comes to lead.
     pub fn decide_forgotten(
         &self,
         now: Now,
@@ -24,9 +25,10 @@ impl Agent {
     ) -> Option<Decision> {
         let observed = self.local.observed.as_ref()?;
         let was_primary = control.state.was_primary() && !observed.standby_signal;
+        let led_last = was_primary || observed.led_last;
         let barred = Tags::read(&self.settings.tags).nofailover || self.paused();
         let forgotten = matches!(cluster.initialize, Initialize::Absent) && !self.seen_initialized;
-        if !was_primary || !forgotten || barred {
+        if !led_last || !forgotten || barred {
             return None;
         }
         if let Some(mode) = self.store.config.missing_modes.first() {

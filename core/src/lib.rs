@@ -54,6 +54,7 @@ pub mod carry_out;
 pub mod cluster;
 pub mod cluster_json;
 pub mod config;
+pub mod copies;
 pub mod dcs;
 pub mod decide;
 pub mod decision;

@@ -172,10 +172,7 @@ impl Local {
                 }
             }
         };
-        let mut history = observed.history.clone();
-        history.forks.retain(|f| f.parent < timeline);
-        history.timeline = timeline;
-        Some(history)
+        Some(observed.history.up_to(timeline))
     }
 
     /// One past the last byte of WAL that this member certainly holds: for the comparison with a fork point.
@@ -203,7 +200,7 @@ impl Local {
         let (branch, lsn) = (self.branch()?, self.wal_end()?);
         Some(WalEnd {
             timeline: branch.timeline,
-            begin: branch.forks.last().map_or(Lsn::INVALID, |fork| fork.end),
+            begin: branch.start_of(branch.timeline),
             lsn,
         })
     }

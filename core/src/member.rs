@@ -4,7 +4,7 @@
 use crate::config::as_bool;
 use crate::lsn::Lsn;
 use crate::name::MemberName;
-use crate::postgres::Address;
+use crate::postgres::{Address, CopyId};
 use crate::timeline::TimelineId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -46,6 +46,15 @@ pub struct MemberData {
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
+
+/// Which copy of the data the member has (`CopyId`).
+pub const COPY_FIELD: &str = "tanist_copy";
+/// By member, the copy that it may be fed from.
+pub const ACCEPTS_FIELD: &str = "tanist_accepts";
+
+/// A member key that says nothing of what it accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotTold;
 
 /// Tags as decisions see them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +173,19 @@ impl MemberData {
     /// Published by a Tanist (and not by a Patroni).
     pub fn is_tanist(&self) -> bool {
         self.other.contains_key("tanist")
+    }
+
+    /// Which copy of the cluster's data it has.
+    pub fn copy(&self) -> Option<CopyId> {
+        let id = self.other.get(COPY_FIELD)?.as_str()?;
+        Some(CopyId(id.to_string()))
+    }
+
+    /// The copy of `member` that its PostgreSQL may be fed from. `Err`: it does not tell, as a Patroni never does.
+    pub fn accepts(&self, member: &MemberName) -> Result<Option<CopyId>, NotTold> {
+        let accepted = self.other.get(ACCEPTS_FIELD).ok_or(NotTold)?;
+        let id = accepted.get(member.as_str()).and_then(Value::as_str);
+        Ok(id.map(|id| CopyId(id.to_string())))
     }
 }
 

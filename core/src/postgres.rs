@@ -187,7 +187,18 @@ pub struct Observation {
     /// initdb was done here, and the roles of the new cluster were not made since. Noted beside the data directory, too.
     #[serde(default)]
     pub roles_owed: bool,
+    /// The directory was a primary's and has followed nobody since, though it may have been started read-only.
+    #[serde(default)]
+    pub led_last: bool,
+    /// Which copy of the cluster's data this is; `None` for one that Tanist has neither made nor rewound.
+    #[serde(default)]
+    pub copy: Option<CopyId>,
 }
+
+/// Names one copy of the cluster's data for as long as its WAL only goes on from what it was: an initdb, a base backup
+/// and a rewind begin another. Never given twice; noted beside (never in) the data directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CopyId(pub String);
 
 /// "This member promoted itself to `timeline` in `term`": written before the promote is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

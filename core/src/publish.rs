@@ -9,10 +9,11 @@ use crate::decision::ReleaseReason;
 use crate::iso::iso_time;
 use crate::keys::{self, Status, member_key};
 use crate::local::Server;
-use crate::member::MemberData;
+use crate::member::{ACCEPTS_FIELD, COPY_FIELD, MemberData};
 use crate::name::OpId;
 use crate::note::Note;
 use crate::postgres::SqlStatus;
+use crate::store::Heard;
 use crate::tenure::reason_of;
 use crate::time::{Mono, Now, Span};
 use crate::timeline::TimelineId;
@@ -35,8 +36,8 @@ pub struct Publishing {
     retry_at: BTreeMap<String, Mono>,
     /// The revision of my member key at which it was last seen bound to another lease than my session's.
     replaced: Option<Revision>,
-    /// The revision of the last write of each key: a view older than it does not show the write yet.
-    written: BTreeMap<String, Revision>,
+    /// The last write of each key: a view older than it does not show it yet.
+    written: BTreeMap<String, Heard>,
 }
 
 const RETRY_PAUSE: Span = Span::secs(1);
@@ -45,11 +46,6 @@ impl Publishing {
     pub fn next_due(&self, now: Mono) -> impl Iterator<Item = Mono> + '_ {
         let retries = self.retry_at.values().copied().filter(move |at| *at > now);
         retries.chain(std::iter::once(self.member_due))
-    }
-
-    /// The store itself went back: a revision that it gave before may never be reached again.
-    pub fn forget_revisions(&mut self) {
-        self.written.clear();
     }
 }
 
@@ -91,7 +87,7 @@ impl Agent {
             .publishing
             .written
             .get(key)
-            .is_some_and(|at| self.store.revision() < *at);
+            .is_some_and(|write| !self.store.shows(*write));
         // The member key's text is compared with what was confirmed, not with what the view shows.
         let unseen = unseen && !key.starts_with(keys::MEMBERS);
         if waiting || unseen || self.publishing.writes.contains_key(key) {
@@ -131,7 +127,11 @@ impl Agent {
         let is_member = key.starts_with(keys::MEMBERS);
         match outcome {
             DcsOutcome::Ok(DcsReply::Written { revision }) => {
-                self.publishing.written.insert(key.clone(), *revision);
+                let write = Heard {
+                    revision: *revision,
+                    at: now.mono,
+                };
+                self.publishing.written.insert(key.clone(), write);
                 if is_member {
                     let lease = self.tenure.session.map_or(LeaseId::NONE, |s| s.lease);
                     self.publishing.member =
@@ -174,7 +174,7 @@ impl Agent {
             return;
         };
         let key = member_key(&self.settings.name);
-        let written = self.publishing.written.get(&key).copied();
+        let written = self.publishing.written.get(&key).map(|w| w.revision);
         let shown = self.store.value(&key).filter(|kv| {
             *lease == session.lease && kv.lease != session.lease && Some(kv.modified) == written
         });
@@ -197,8 +197,8 @@ impl Agent {
         }
         let key = member_key(&self.settings.name);
         let data = self.member_data();
-        let shown = self.publishing.written.get(&key);
-        let shown = shown.is_none_or(|at| self.store.revision() >= *at);
+        let written = self.publishing.written.get(&key);
+        let shown = written.is_none_or(|write| self.store.shows(*write));
         let gone = shown
             && self
                 .store
@@ -232,7 +232,7 @@ impl Agent {
             proxy_url: self.settings.proxy_url.clone(),
             tags: (!self.settings.tags.is_empty()).then(|| self.settings.tags.clone()),
             pause: self.paused().then_some(true),
-            other: own_fields(),
+            other: self.own_fields(),
             ..MemberData::default()
         };
         if let Some(status) = status {
@@ -243,6 +243,17 @@ impl Agent {
             data.pending_restart = status.pending_restart.then_some(true);
         }
         data
+    }
+
+    /// What only another Tanist reads.
+    fn own_fields(&self) -> Map<String, Value> {
+        let mut own = Map::new();
+        own.insert("tanist".into(), json!(env!("CARGO_PKG_VERSION")));
+        if let Some(copy) = self.local.observed.as_ref().and_then(|o| o.copy.as_ref()) {
+            own.insert(COPY_FIELD.into(), json!(copy));
+        }
+        own.insert(ACCEPTS_FIELD.into(), json!(self.copies.accepted()));
+        own
     }
 
     /// The control file still names an older timeline than the server is on.
@@ -389,9 +400,14 @@ impl Agent {
 
     /// The version of the history that I know of, my own last write included, which the view may not show yet.
     pub fn history_version(&self) -> Revision {
-        let seen = self.store.value(keys::HISTORY).map(|kv| kv.modified);
-        let written = self.publishing.written.get(keys::HISTORY).copied();
-        seen.max(written).unwrap_or_default()
+        let written = self.publishing.written.get(keys::HISTORY);
+        match written.filter(|write| !self.store.shows(**write)) {
+            Some(write) => write.revision,
+            None => {
+                let seen = self.store.value(keys::HISTORY).map(|kv| kv.modified);
+                seen.unwrap_or_default()
+            }
+        }
     }
 
     /// A request that named me, or whose old leader is no longer me, is done once I lead.
@@ -423,18 +439,12 @@ impl Agent {
     /// No write of mine to the key is under way, and the view is not older than the last one.
     pub fn view_shows_write(&self, key: &str) -> bool {
         let written = self.publishing.written.get(key);
-        !self.is_writing(key) && written.is_none_or(|at| self.store.revision() >= *at)
+        !self.is_writing(key) && written.is_none_or(|write| self.store.shows(*write))
     }
 
     pub fn is_writing(&self, key: &str) -> bool {
         self.publishing.writes.contains_key(key)
     }
-}
-
-fn own_fields() -> Map<String, Value> {
-    let mut own = Map::new();
-    own.insert("tanist".into(), json!(env!("CARGO_PKG_VERSION")));
-    own
 }
 
 fn positions(data: &mut MemberData, status: &SqlStatus) {

@@ -14,7 +14,8 @@ use crate::lsn::Lsn;
 use crate::member::MemberData;
 use crate::name::{MemberName, OpId, Term};
 use crate::postgres::{
-    ControlData, DataDir, DiscardReason, StartAs, StopMode, StopPlan, Upstream, UpstreamFacts,
+    ControlData, CopyId, DataDir, DiscardReason, StartAs, StopMode, StopPlan, Upstream,
+    UpstreamFacts,
 };
 use crate::time::{Mono, Now, Span};
 use crate::timeline::{Divergence, TimelineHistory, TimelineId};
@@ -35,7 +36,18 @@ pub struct Checked {
     pub leader: MemberName,
     pub term: Term,
     pub timeline: TimelineId,
+    /// The copy of the data that the leader had when it was asked: what it has since may be another's.
+    #[serde(default)]
+    pub copy: Option<CopyId>,
     pub divergence: Divergence,
+}
+
+/// Whom something was asked of, or copied from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub leader: MemberName,
+    pub term: Term,
+    pub copy: Option<CopyId>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +55,10 @@ pub struct Rejoin {
     pub checked: Option<Checked>,
     pub facts: Option<(Mono, UpstreamFacts)>,
     pub asking: Option<OpId>,
+    /// Who is being asked, or was asked last.
+    pub asked: Option<Source>,
+    /// Whom the clone or the rewind under way copies from.
+    pub copying: Option<Source>,
     pub ask_at: Mono,
     pub last_refusal: Option<String>,
     /// Operator's reinit: what is here is to be discarded and cloned anew.
@@ -63,19 +79,28 @@ impl Rejoin {
 }
 
 /// How WAL that ends at `end` on `branch` relates to the leader's, promotions of the same number included: `clash` is
-/// the number that two members gave away from the same position, known from the record or from the WAL's own bytes.
+/// the number that two members gave away from the same position, as the record tells, `foreign` a number whose WAL is
+/// not the leader's by its own bytes. Past a fork the bytes differ in any case, so there only the record counts.
 pub fn assess(
     branch: &TimelineHistory,
     end: Lsn,
     leader: &TimelineHistory,
     clash: Option<TimelineId>,
+    foreign: Option<TimelineId>,
 ) -> Divergence {
-    match (branch.divergence_from(end, leader), clash) {
-        (Divergence::None, Some(from)) => Divergence::Forked {
+    let divergence = branch.divergence_from(end, leader);
+    let clash = match divergence {
+        Divergence::None => clash.or(foreign),
+        // Both branches go through a timeline of that number, and what they have under it differs from its start on.
+        Divergence::Forked { from, .. } => clash.filter(|number| *number <= from),
+        Divergence::Ahead { .. } => None,
+    };
+    match clash {
+        Some(from) => Divergence::Forked {
             from,
             at: Lsn::INVALID,
         },
-        (other, _) => other,
+        None => divergence,
     }
 }
 
@@ -170,20 +195,27 @@ impl Agent {
         control.state.was_primary() && !control.state.is_clean() && !standby
     }
 
-    /// The check stands as long as leader, term and the leader's timeline are the same.
-    fn valid_check(&self, leader: &LeaderKey) -> Option<&Checked> {
+    /// The check stands as long as leader, term, the leader's timeline and its copy of the data are the same.
+    pub fn valid_check(&self, leader: &LeaderKey) -> Option<&Checked> {
         let checked = self.rejoin.checked.as_ref()?;
-        let published = self
-            .store
-            .cluster
-            .as_ref()?
-            .members
-            .get(&leader.owner)?
-            .timeline_id();
+        let member = self.store.cluster.as_ref()?.members.get(&leader.owner)?;
+        let published = member.timeline_id();
         let same = checked.leader == leader.owner
             && checked.term == leader.term
+            && checked.copy == member.copy()
             && published.is_none_or(|t| t <= checked.timeline);
         same.then_some(checked)
+    }
+
+    /// The leader as it is seen now, for what is about to be asked of it or copied from it.
+    pub fn leader_as_source(&self) -> Option<Source> {
+        let leader = self.store.leader()?;
+        let member = self.store.cluster.as_ref()?.members.get(&leader.owner);
+        Some(Source {
+            leader: leader.owner.clone(),
+            term: leader.term,
+            copy: member.and_then(MemberData::copy),
+        })
     }
 
     /// What the leader said, and what follows from it for this member's WAL.
@@ -196,6 +228,11 @@ impl Agent {
         if facts.member != leader.owner || !self.knows_its_end(now) {
             return;
         }
+        let asked = self.rejoin.asked.take();
+        let Some(asked) = asked.filter(|a| a.leader == leader.owner && a.term == leader.term)
+        else {
+            return;
+        };
         if facts.in_recovery {
             self.rejoin.last_refusal = Some("it has not been promoted yet".into());
             return;
@@ -217,12 +254,13 @@ impl Agent {
                 return;
             }
             let foreign = (facts.same_wal == Some(false)).then_some(branch.timeline);
-            let clash = self.clash_with(&branch, &facts.history).or(foreign);
-            let divergence = assess(&branch, end, &facts.history, clash);
+            let clash = self.clash_with(&branch, &facts.history);
+            let divergence = assess(&branch, end, &facts.history, clash, foreign);
             self.rejoin.checked = Some(Checked {
                 leader: leader.owner,
                 term: leader.term,
                 timeline: facts.history.timeline,
+                copy: asked.copy,
                 divergence,
             });
         }
@@ -261,8 +299,10 @@ impl Agent {
         if opened(leader.timeline) && (knows || leader.timeline == branch.timeline) {
             return Some(leader.timeline);
         }
+        // A number that the leader's line has left out, or has passed without writing under it, is nobody's but mine.
         let other = self.number_of_another(branch.timeline);
-        other.map(|_| branch.timeline)
+        let of_line = leader.holds_wal_of(branch.timeline);
+        other.filter(|_| of_line).map(|_| branch.timeline)
     }
 
     /// Who opened the cluster's timeline of this number, where I opened one of my own.
@@ -344,7 +384,9 @@ impl Agent {
         // this control file, it can never bring together.
         let clashes = matches!(divergence, Divergence::Forked { from, at: Lsn::INVALID } if from <= control.timeline);
         let checked = self.rejoin.checked.as_ref();
-        let told_apart = !clashes && checked.is_none_or(|c| c.timeline != control.timeline);
+        let told_apart = !clashes
+            && checked.is_none_or(|c| c.timeline != control.timeline)
+            && self.rewind_sees(control, divergence);
         let rewind = self.use_pg_rewind() && is_rewindable(control) && told_apart;
         if self.local.server() != Server::Down {
             return if rewind || self.remove_on_diverged() {
@@ -373,6 +415,33 @@ impl Agent {
             return self.start_to_stop_cleanly(now);
         }
         self.decide_rewind(now, cluster, leader, upstream, divergence)
+    }
+
+    /// `pg_rewind` (before 16) knows its target's history up to the control file's timeline. Of one that a promotion
+    /// opened before it died half-way it sees nothing, and may take the two to part later than they do.
+    fn rewind_sees(&self, control: &ControlData, divergence: Divergence) -> bool {
+        let (branch, end) = (self.local.branch(), self.local.wal_end());
+        let (Some(branch), Some(end), Some((_, facts))) = (branch, end, &self.rejoin.facts) else {
+            return true;
+        };
+        if branch.timeline <= control.timeline {
+            return true;
+        }
+        let seen = branch.up_to(control.timeline);
+        let seen = match seen.divergence_from(end, &facts.history) {
+            Divergence::None => end,
+            Divergence::Forked { at, .. } | Divergence::Ahead { at, .. } => at,
+        };
+        let parted = match divergence {
+            Divergence::None => end,
+            // Two timelines of one number, opened at one position.
+            Divergence::Forked {
+                from,
+                at: Lsn::INVALID,
+            } => branch.start_of(from),
+            Divergence::Forked { at, .. } | Divergence::Ahead { at, .. } => at,
+        };
+        seen <= parted
     }
 
     /// `pg_rewind` takes only what was stopped cleanly, and single-user mode refuses a standby that crashed. Started

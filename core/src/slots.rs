@@ -35,22 +35,23 @@ impl Agent {
         if cluster.leader.is_none() {
             return;
         }
-        let wanted: BTreeSet<String> = cluster
-            .others(&self.settings.name)
-            .map(|(name, _)| name.slot_name())
+        let others = cluster.others(&self.settings.name);
+        // Whether a new slot may be made for it now.
+        let wanted: BTreeMap<String, bool> = others
+            .map(|(name, member)| (name.slot_name(), self.feeds(member)))
             .collect();
         let published = cluster.status.clone().unwrap_or_default();
         let Some(status) = self.local.answered().cloned() else {
             return;
         };
         self.remember(now, &wanted, &published);
-        for name in &wanted {
+        for (name, feeds) in &wanted {
             if status
                 .slots
                 .get(name)
                 .is_none_or(|s| s.lost || s.restart_lsn.is_none() && !s.active)
             {
-                self.make_slot(now, name, &status, out);
+                self.make_slot(now, name, *feeds, &status, out);
             } else if stands_by {
                 self.advance_slot(now, name, &status, &published, out);
             }
@@ -59,8 +60,8 @@ impl Agent {
     }
 
     /// Timers of vanished members live in this agent's memory and start anew with its life, as Patroni's do.
-    fn remember(&mut self, now: Now, wanted: &BTreeSet<String>, published: &Status) {
-        for name in wanted {
+    fn remember(&mut self, now: Now, wanted: &BTreeMap<String, bool>, published: &Status) {
+        for name in wanted.keys() {
             self.slots.seen.insert(name.clone(), now.mono);
         }
         for name in published.retain_slots.iter().flatten() {
@@ -78,15 +79,23 @@ impl Agent {
             self.slots.seen.remove(name);
         }
         self.slots.lapsed.extend(lapsed);
-        self.slots.lapsed.retain(|name| !wanted.contains(name));
+        self.slots.lapsed.retain(|name| !wanted.contains_key(name));
     }
 
     /// A slot that was invalidated, or that reserves no WAL, is replaced.
-    fn make_slot(&mut self, now: Now, name: &str, status: &SqlStatus, out: &mut Output) {
+    fn make_slot(
+        &mut self,
+        now: Now,
+        name: &str,
+        feeds: bool,
+        status: &SqlStatus,
+        out: &mut Output,
+    ) {
         let task = match status.slots.get(name) {
             Some(slot) if !slot.active => SideTask::DropSlot { name: name.into() },
             Some(_) => return,
-            None => SideTask::CreateSlot { name: name.into() },
+            None if feeds => SideTask::CreateSlot { name: name.into() },
+            None => return,
         };
         self.start_side(now, task, out);
     }

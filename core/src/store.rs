@@ -24,6 +24,13 @@ pub enum Vacancy {
     Deleted,
 }
 
+/// The revision that a verdict named, and when it was heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    pub revision: Revision,
+    pub at: Mono,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Store {
     snapshot: Snapshot,
@@ -40,6 +47,9 @@ pub struct Store {
     /// A later verdict had a lower revision than this reading: the store went back (wiped, restored), and the reading is
     /// of the one before. Until the quorum was read again it proves nothing.
     pub outdated: bool,
+    /// The watch started anew from a reading older than the known one, and when. What it tells from then on continues
+    /// that one: a member of the store that lags, or another store. Which it is, only the quorum can tell.
+    older: Option<(Mono, Snapshot)>,
     pub read_op: Option<OpId>,
     pub watching: bool,
     /// Since when no leader key is seen, and why.
@@ -56,13 +66,19 @@ impl Store {
     pub fn listed(&mut self, now: Now, snapshot: Snapshot, fast: bool, notes: &mut Vec<Note>) {
         self.watching = true;
         if snapshot.revision < self.snapshot.revision {
-            // A member of the store that lags, or a store that was rolled back: only the quorum can tell.
             self.confirmed = None;
+            self.older = Some((now.mono, snapshot));
             return;
         }
+        self.older = None;
         self.seen = Some(now);
         let cluster = Cluster::read(&snapshot);
         self.replace(now, snapshot, cluster, fast, notes);
+    }
+
+    pub fn watch_lost(&mut self) {
+        self.watching = false;
+        self.older = None;
     }
 
     /// A reading through the quorum: the newest there is, even if its revision is lower (wiped or restored store).
@@ -75,6 +91,19 @@ impl Store {
         notes: &mut Vec<Note>,
     ) {
         self.seen = Some(now);
+        let snapshot = match self.older.take() {
+            // Whose reading it is that the watch goes on from, this one cannot tell: it was asked for before.
+            Some((since, older)) if sent_at <= since => {
+                self.older = Some((since, older));
+                snapshot
+            }
+            // Overtaken on its way by what the watch told since.
+            Some((_, older)) if older.revision > snapshot.revision => {
+                return self.settle(now, sent_at, older, fast, notes);
+            }
+            Some(_) => return self.settle(now, sent_at, snapshot, fast, notes),
+            None => snapshot,
+        };
         // Sent before the watch told of something newer: merely late. Sent after it and yet older: the store
         // itself went back (wiped, restored), and that is the truth now.
         if snapshot.revision < self.snapshot.revision && sent_at <= self.changed_at {
@@ -85,6 +114,18 @@ impl Store {
             }
             return;
         }
+        self.settle(now, sent_at, snapshot, fast, notes);
+    }
+
+    /// This is what the store holds, by the word of its quorum.
+    fn settle(
+        &mut self,
+        now: Now,
+        sent_at: Mono,
+        snapshot: Snapshot,
+        fast: bool,
+        notes: &mut Vec<Note>,
+    ) {
         self.confirm(sent_at);
         self.outdated = false;
         let cluster = Cluster::read(&snapshot);
@@ -100,7 +141,7 @@ impl Store {
     }
 
     fn confirm(&mut self, sent_at: Mono) {
-        if self.confirmed.is_none_or(|at| at < sent_at) {
+        if self.older.is_none() && self.confirmed.is_none_or(|at| at < sent_at) {
             self.confirmed = Some(sent_at);
         }
     }
@@ -114,18 +155,16 @@ impl Store {
         notes: &mut Vec<Note>,
     ) {
         self.seen = Some(now);
+        if let Some((_, older)) = &mut self.older {
+            apply(older, revision, changes);
+            return;
+        }
         if revision <= self.snapshot.revision {
             return;
         }
         let mut snapshot = self.snapshot.clone();
-        snapshot.revision = revision;
         let changed: BTreeSet<String> = changes.keys().cloned().collect();
-        for (key, change) in changes {
-            match change {
-                Some(kv) => snapshot.keys.insert(key, kv),
-                None => snapshot.keys.remove(&key),
-            };
-        }
+        apply(&mut snapshot, revision, changes);
         let cluster = match &self.cluster {
             Some(known) => known.updated(&snapshot, &changed),
             None => Cluster::read(&snapshot),
@@ -229,6 +268,13 @@ impl Store {
         self.snapshot.revision
     }
 
+    /// Does the present view show what this verdict was of, or what came after it? Revisions alone do not tell: a store
+    /// that was wiped or restored counts anew, and the quorum's word that was asked for later is the later one.
+    pub fn shows(&self, heard: Heard) -> bool {
+        let asked_later = self.confirmed.is_some_and(|sent_at| sent_at > heard.at);
+        self.revision() >= heard.revision || asked_later
+    }
+
     pub fn value(&self, key: &str) -> Option<&KeyValue> {
         self.snapshot.keys.get(key)
     }
@@ -239,6 +285,19 @@ impl Store {
 
     pub fn led_by(&self, name: &MemberName) -> bool {
         self.leader().is_some_and(|key| key.owner == *name)
+    }
+}
+
+fn apply(snapshot: &mut Snapshot, revision: Revision, changes: BTreeMap<String, Option<KeyValue>>) {
+    if revision <= snapshot.revision {
+        return;
+    }
+    snapshot.revision = revision;
+    for (key, change) in changes {
+        match change {
+            Some(kv) => snapshot.keys.insert(key, kv),
+            None => snapshot.keys.remove(&key),
+        };
     }
 }
 
@@ -315,5 +374,34 @@ mod tests {
         );
         store.read(at(3), at(2).mono, revision(4), false, &mut notes);
         assert!(!store.outdated && store.revision() == Revision(4));
+    }
+
+    /// Seen: after three wipes within a minute two members took themselves for the leader and wrote over each other's
+    /// history a thousand times a second, since the one had laid the new store's changes over the old one's keys.
+    #[test]
+    fn what_a_watch_tells_after_an_older_reading_is_not_laid_over_the_newer_one() {
+        let mut store = Store::default();
+        let mut notes = Vec::new();
+        let value = KeyValue {
+            value: String::new(),
+            created: Revision(1),
+            modified: Revision(1),
+            lease: LeaseId::NONE,
+        };
+        let change = |key: &str| BTreeMap::from([(key.to_string(), Some(value.clone()))]);
+        let keys = |store: &Store| store.snapshot.keys.keys().cloned().collect::<Vec<_>>();
+        store.read(at(1), at(0).mono, revision(6), false, &mut notes);
+        store.changed(at(1), Revision(7), change("old"), false, &mut notes);
+        store.listed(at(2), revision(3), false, &mut notes);
+        store.changed(at(3), Revision(8), change("new"), false, &mut notes);
+        assert_eq!(keys(&store), ["old"], "until the quorum has spoken");
+        // Overtaken on its way by the watch, which tells of the same store.
+        store.read(at(4), at(3).mono, revision(5), false, &mut notes);
+        assert_eq!(
+            (keys(&store), store.revision()),
+            (vec!["new".to_string()], Revision(8))
+        );
+        store.changed(at(5), Revision(9), change("next"), false, &mut notes);
+        assert_eq!(keys(&store), ["new", "next"]);
     }
 }

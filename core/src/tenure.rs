@@ -10,6 +10,7 @@ use crate::leader_key::{Authority, Key, authority_until};
 use crate::local::Server;
 use crate::name::{MemberName, OpId, Term};
 use crate::note::Note;
+use crate::store::Heard;
 use crate::time::{Mono, Now, Span};
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +51,8 @@ pub struct Tenure {
     /// The store has said that the key is bound to this very session. A resumed session is alive, and the key may be
     /// bound to another one of mine all the same.
     pub proven: bool,
-    /// The revision at which the store last said that the key is mine: an older view of it proves nothing.
-    pub mine_at: Revision,
+    /// When the store last said that the key is mine: an older view of it proves nothing.
+    pub mine_at: Heard,
     /// When the key was last given up on purpose.
     pub released_at: Option<Mono>,
     /// The tenure that was given up without the store's verdict: the key may still name me.
@@ -78,7 +79,7 @@ impl Tenure {
             may_adopt: Some(now.mono),
             last_failure: None,
             proven: false,
-            mine_at: Revision(0),
+            mine_at: Heard::default(),
             released_at: None,
             owes_release: None,
             ask_key_at: now.mono,
@@ -424,7 +425,10 @@ impl Agent {
                 revision,
             }) => match owner {
                 KeyOwner::Mine { term } => {
-                    self.tenure.mine_at = *revision;
+                    self.tenure.mine_at = Heard {
+                        revision: *revision,
+                        at: now.mono,
+                    };
                     self.tenure.session = Some(*session);
                     self.tenure.key = Key::Held { term: *term };
                     self.tenure.proven = true;
@@ -484,7 +488,10 @@ impl Agent {
                 term,
                 revision,
             }) => {
-                self.tenure.mine_at = *revision;
+                self.tenure.mine_at = Heard {
+                    revision: *revision,
+                    at: now.mono,
+                };
                 self.tenure.session = Some(*session);
                 self.tenure.key = Key::Held { term: *term };
                 self.tenure.proven = true;
@@ -501,6 +508,10 @@ impl Agent {
                     | KeyOwner::MyNameOtherSession { .. }
                     | KeyOwner::Absent => None,
                 };
+                if *why == AcquireReason::Bootstrap {
+                    // What its request rested on is so no more: begun anew, it rests on a claim of its own.
+                    self.founding_failed("the claim on the initialize key is gone");
+                }
                 self.lose_key(owner);
                 self.election.lost_race(now);
             }
@@ -599,8 +610,9 @@ impl Agent {
         }
         // A view older than the store's own word proves nothing: a watch may have died without telling, and the key
         // would be taken again, and missed again, a thousand times a second. So does the view of a store that is gone.
-        let older =
-            self.store.revision().0 <= term.0 || self.store.revision() < self.tenure.mine_at;
+        let mine = self.tenure.mine_at;
+        let revision = mine.revision.max(Revision(term.0.saturating_add(1)));
+        let older = !self.store.shows(Heard { revision, ..mine });
         if older || self.store.outdated {
             return;
         }

@@ -114,52 +114,66 @@ impl TimelineHistory {
         self.timeline == timeline || self.end_of(timeline).is_some()
     }
 
+    /// This history as it was when `timeline`, its own or an ancestor, was the newest.
+    pub fn up_to(&self, timeline: TimelineId) -> TimelineHistory {
+        let older = self.forks.iter().filter(|f| f.parent < timeline);
+        TimelineHistory {
+            timeline,
+            forks: older.cloned().collect(),
+        }
+    }
+
+    /// Is there WAL of `timeline` on this branch? A promotion that died before it wrote any has left its number there, and
+    /// nothing under it.
+    pub fn holds_wal_of(&self, timeline: TimelineId) -> bool {
+        match self.end_of(timeline) {
+            Some(end) => self.start_of(timeline) < end,
+            None => self.timeline == timeline,
+        }
+    }
+
+    /// Where `timeline`, this history's own or an ancestor, began: zero for the first.
+    pub fn start_of(&self, timeline: TimelineId) -> Lsn {
+        let mut newest_first = self.forks.iter().rev();
+        let parent = newest_first.find(|f| f.parent < timeline);
+        parent.map_or(Lsn::INVALID, |f| f.end)
+    }
+
     /// Where WAL that ends at `(timeline, lsn)` with history `self` leaves `other`'s branch.
     pub fn divergence_from(&self, last: Lsn, other: &TimelineHistory) -> Divergence {
         // Walk both lists of forks together: the first difference is where the branches part.
-        for (mine, theirs) in self.forks.iter().zip(&other.forks) {
-            if mine.parent != theirs.parent || mine.end != theirs.end {
-                let at = if mine.parent == theirs.parent {
-                    Lsn(mine.end.0.min(theirs.end.0))
-                } else {
-                    Lsn::INVALID
-                };
-                return Divergence::Forked {
-                    from: mine.parent.min(theirs.parent),
-                    at,
-                };
+        let pairs = self.forks.iter().zip(&other.forks);
+        let same = pairs.take_while(|(a, b)| (a.parent, a.end) == (b.parent, b.end));
+        let same = same.count();
+        // Where the last common timeline ended, on both branches.
+        let parted = |number: TimelineId| {
+            let last = same.checked_sub(1).map(|at| &self.forks[at]);
+            Divergence::Forked {
+                from: last.map_or(number, |fork| fork.parent),
+                at: last.map_or(Lsn::INVALID, |fork| fork.end),
             }
-        }
-        if self.forks.len() > other.forks.len() {
+        };
+        match (self.forks.get(same), other.forks.get(same)) {
+            (Some(mine), Some(theirs)) if mine.parent == theirs.parent => Divergence::Forked {
+                from: mine.parent,
+                at: mine.end.min(theirs.end),
+            },
+            (Some(mine), Some(theirs)) => parted(mine.parent.min(theirs.parent)),
             // We carry a fork that the other never took: we left its branch there.
-            let fork = &self.forks[other.forks.len()];
-            return if fork.parent == other.timeline {
-                Divergence::Ahead {
-                    of: other.timeline,
-                    at: fork.end,
-                }
-            } else {
-                Divergence::Forked {
-                    from: fork.parent,
-                    at: Lsn::INVALID,
-                }
-            };
-        }
-        match other.forks.get(self.forks.len()) {
-            None if self.timeline == other.timeline => Divergence::None,
-            None => Divergence::Forked {
-                from: self.timeline.min(other.timeline),
-                at: Lsn::INVALID,
+            (Some(mine), None) if mine.parent == other.timeline => Divergence::Ahead {
+                of: other.timeline,
+                at: mine.end,
             },
-            Some(fork) if fork.parent != self.timeline => Divergence::Forked {
-                from: self.timeline,
-                at: Lsn::INVALID,
+            (Some(mine), None) => parted(mine.parent),
+            (None, Some(theirs)) if theirs.parent != self.timeline => parted(self.timeline),
+            (None, Some(theirs)) if last > theirs.end => Divergence::Forked {
+                from: theirs.parent,
+                at: theirs.end,
             },
-            Some(fork) if last > fork.end => Divergence::Forked {
-                from: fork.parent,
-                at: fork.end,
-            },
-            Some(_) => Divergence::None,
+            (None, None) if self.timeline != other.timeline => {
+                parted(self.timeline.min(other.timeline))
+            }
+            (None, Some(_) | None) => Divergence::None,
         }
     }
 }
@@ -179,6 +193,19 @@ pub enum Divergence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_a_dead_promotion_left_behind_has_no_wal() {
+        let passed = TimelineHistory::parse(TimelineId(3), "1\t0/100\n2\t0/100\n").unwrap();
+        let used = TimelineHistory::parse(TimelineId(3), "1\t0/100\n2\t0/180\n").unwrap();
+        let skipped = TimelineHistory::parse(TimelineId(3), "1\t0/100\n").unwrap();
+        let holds = |history: &TimelineHistory| {
+            [1, 2, 3, 4].map(|number| history.holds_wal_of(TimelineId(number)))
+        };
+        assert_eq!(holds(&passed), [true, false, true, false]);
+        assert_eq!(holds(&used), [true, true, true, false]);
+        assert_eq!(holds(&skipped), [true, false, true, false]);
+    }
 
     fn history(timeline: u32, forks: &[(u32, u64)]) -> TimelineHistory {
         let forks = forks.iter().map(|&(p, e)| Fork {
@@ -257,10 +284,14 @@ mod tests {
         // 1. b promoted to 2, archived nothing else, died. 2. a skipped to 3. 3. b returns on 2.
         let b = history(2, &[(1, 100)]);
         let a = history(3, &[(1, 100)]);
-        assert!(matches!(
-            b.divergence_from(Lsn(120), &a),
-            Divergence::Forked { .. }
-        ));
+        let parted = Divergence::Forked {
+            from: TimelineId(1),
+            at: Lsn(100),
+        };
+        assert_eq!(b.divergence_from(Lsn(120), &a), parted);
+        let a = history(4, &[(1, 100), (3, 200)]);
+        assert_eq!(b.divergence_from(Lsn(120), &a), parted);
+        assert_eq!(a.divergence_from(Lsn(220), &b), parted);
     }
 
     #[test]

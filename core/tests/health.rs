@@ -80,6 +80,8 @@ fn view(status: SqlStatus) -> View {
         promoted: Vec::new(),
         standby_signal: false,
         roles_owed: false,
+        led_last: false,
+        copy: None,
     };
     View {
         scope: "demo".into(),

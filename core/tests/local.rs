@@ -39,6 +39,8 @@ fn primary_on(timeline: u32, history: TimelineHistory) -> Local {
         promoted: Vec::new(),
         standby_signal: false,
         roles_owed: false,
+        led_last: false,
+        copy: None,
     };
     local.observe(Mono(1), observation);
     local

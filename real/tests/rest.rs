@@ -105,6 +105,8 @@ fn primary() -> View {
             promoted: Vec::new(),
             standby_signal: false,
             roles_owed: false,
+            led_last: false,
+            copy: None,
         }),
         observed_at: Some(now.mono),
         cluster: Some(keys()),

@@ -25,6 +25,7 @@ pub async fn clone(work: &Work, source: &Upstream) -> Outcome<Ended> {
         ));
     }
     conninfo::write_pgpass(settings)?;
+    context.marks.begin_copy()?;
     context.marks.set(
         Unfinished::Clone,
         &format!("base backup of {}", source.member),
@@ -51,7 +52,7 @@ pub async fn clone(work: &Work, source: &Upstream) -> Outcome<Ended> {
             // mark goes, that this directory never was a primary: crash recovery would write WAL of its own into it.
             render::write_signals(settings, &StartAs::Standby { upstream: None })?;
             // A rewind that had not finished spoke of the data that is gone.
-            context.marks.forget_promotions()?;
+            context.marks.forget_leading()?;
             context.marks.clear(Unfinished::Rewind)?;
             context.marks.clear(Unfinished::Roles)?;
             context.marks.clear(Unfinished::Clone)?;

@@ -38,6 +38,7 @@ pub fn discard(work: &Work, why: DiscardReason) -> Outcome<Ended> {
             }
         }
     }
+    context.marks.forget_leading()?;
     context.marks.clear(Unfinished::Rewind)?;
     context.marks.clear(Unfinished::Roles)?;
     context.marks.clear(Unfinished::Clone)?;

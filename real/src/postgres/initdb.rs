@@ -33,6 +33,8 @@ pub async fn initdb(work: &Work) -> Outcome<Ended> {
             "the data directory is not empty: no new cluster is created over it",
         ));
     }
+    context.marks.forget_leading()?;
+    context.marks.begin_copy()?;
     context.marks.set(Unfinished::Clone, "initdb")?;
     discard::remove_contents(&settings.data_dir)?;
     let made = run_initdb(work).await.and_then(|()| finish(work));

@@ -1,14 +1,14 @@
-//! The durable notes kept beside the data directory: this member's last promotion, a clone, a rewind or a founding
-//! that has not finished. Knows nothing of what they allow or forbid.
+//! The durable notes kept beside the data directory: this member's promotions, whether it led last, which copy of the
+//! data it has, a clone, a rewind or a founding that has not finished. Knows nothing of what they allow or forbid.
 //!
 //! They lie outside the data directory since a clone, a rewind or a discard replaces what is inside.
 
 use super::trouble::{Outcome, Trouble};
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use tanist_core::postgres::PromotionMark;
+use tanist_core::postgres::{CopyId, PromotionMark};
 
 #[derive(Clone, Debug)]
 pub struct Marks {
@@ -36,6 +36,8 @@ impl Unfinished {
 }
 
 const PROMOTED: &str = "promoted";
+const LED_LAST: &str = "led-last";
+const COPY: &str = "copy";
 /// More attempts than this between two times of following are one broken member.
 const PROMOTIONS_KEPT: usize = 64;
 
@@ -55,9 +57,7 @@ impl Marks {
 
     /// A mark that cannot be looked at is an error: absence must be known, not assumed.
     pub fn is_set(&self, mark: Unfinished) -> Outcome<bool> {
-        let path = self.dir.join(mark.file());
-        path.try_exists()
-            .map_err(|e| Trouble::file("look at", &path, &e))
+        self.exists(mark.file())
     }
 
     pub fn add_promotion(&self, mark: PromotionMark) -> Outcome {
@@ -69,9 +69,47 @@ impl Marks {
         self.write(PROMOTED, &text)
     }
 
-    /// The directory follows somebody again: whatever timeline its WAL is on is shared with the leader.
-    pub fn forget_promotions(&self) -> Outcome {
-        self.remove(PROMOTED)
+    /// The directory follows somebody again, or its data is new: whatever timeline its WAL is on is shared with the leader.
+    pub fn forget_leading(&self) -> Outcome {
+        self.remove(PROMOTED)?;
+        self.remove(LED_LAST)
+    }
+
+    /// A primary's directory is about to be started read-only, following nobody.
+    pub fn note_led_last(&self) -> Outcome {
+        self.write(LED_LAST, b"was a primary, and has followed nobody since\n")
+    }
+
+    pub fn led_last(&self) -> Outcome<bool> {
+        self.exists(LED_LAST)
+    }
+
+    /// From here on the directory's WAL need not go on from what it was.
+    pub fn begin_copy(&self) -> Outcome {
+        let mut bytes = [0; 16];
+        File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(&mut bytes))
+            .map_err(|e| Trouble::failed(format!("no random numbers from /dev/urandom: {e}")))?;
+        self.write(
+            COPY,
+            format!("{:032x}\n", u128::from_le_bytes(bytes)).as_bytes(),
+        )
+    }
+
+    /// `None`: Tanist has neither made nor rewound this directory.
+    pub fn copy(&self) -> Outcome<Option<CopyId>> {
+        let path = self.dir.join(COPY);
+        match fs::read_to_string(&path) {
+            Ok(text) if is_copy(text.trim()) => Ok(Some(CopyId(text.trim().to_string()))),
+            Ok(_) => {
+                let path = path.display();
+                Err(Trouble::failed(format!(
+                    "{path} is not 32 hexadecimal digits; while this member's agent is stopped, put any others there that were never used"
+                )))
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Trouble::file("read", &path, &e)),
+        }
     }
 
     pub fn promotions(&self) -> Outcome<Vec<PromotionMark>> {
@@ -88,6 +126,12 @@ impl Marks {
         }
     }
 
+    fn exists(&self, name: &str) -> Outcome<bool> {
+        let path = self.dir.join(name);
+        path.try_exists()
+            .map_err(|e| Trouble::file("look at", &path, &e))
+    }
+
     fn write(&self, name: &str, content: &[u8]) -> Outcome {
         make_private_dir(&self.dir)?;
         write_durably(&self.dir.join(name), content)
@@ -101,6 +145,10 @@ impl Marks {
             Err(e) => Err(Trouble::file("remove", &path, &e)),
         }
     }
+}
+
+fn is_copy(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Creates `dir` (mode 0700) and its parents, durably, when it is missing.
@@ -165,8 +213,25 @@ mod tests {
         marks.add_promotion(mark(2)).unwrap();
         marks.add_promotion(mark(3)).unwrap();
         assert_eq!(marks.promotions(), Ok(vec![mark(2), mark(3)]));
-        marks.forget_promotions().unwrap();
+        marks.note_led_last().unwrap();
+        assert_eq!(marks.led_last(), Ok(true));
+        marks.forget_leading().unwrap();
         assert_eq!(marks.promotions(), Ok(vec![]));
+        assert_eq!(marks.led_last(), Ok(false));
+        fs::remove_dir_all(&marks.dir).unwrap();
+    }
+
+    #[test]
+    fn no_copy_is_named_twice_and_a_garbled_name_is_an_error() {
+        let marks = marks("copy");
+        assert_eq!(marks.copy(), Ok(None));
+        marks.begin_copy().unwrap();
+        let first = marks.copy().unwrap().unwrap();
+        assert_eq!(marks.copy(), Ok(Some(first.clone())));
+        marks.begin_copy().unwrap();
+        assert_ne!(marks.copy(), Ok(Some(first)));
+        fs::write(marks.dir.join(COPY), "").unwrap();
+        assert!(matches!(marks.copy(), Err(Trouble::Failed(_))));
         fs::remove_dir_all(&marks.dir).unwrap();
     }
 

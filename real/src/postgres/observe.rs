@@ -6,6 +6,7 @@ use super::control_data;
 use super::deadline::Deadline;
 use super::marks::Unfinished;
 use super::process::{Found, PidFileStatus};
+use super::render;
 use super::session::SqlTrouble;
 use super::sql_status;
 use super::trouble::Outcome;
@@ -13,7 +14,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tanist_core::postgres::{DataDir, Observation, PromotionMark, Sql};
+use tanist_core::postgres::{CopyId, DataDir, Observation, PromotionMark, Sql};
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 use tokio::sync::oneshot;
 
@@ -40,6 +41,8 @@ pub async fn observe(context: &Arc<Context>, deadline: Deadline) -> Outcome<Obse
         promoted: disk.promoted,
         standby_signal: disk.standby_signal,
         roles_owed: disk.roles_owed,
+        led_last: disk.led_last,
+        copy: disk.copy,
     })
 }
 
@@ -49,6 +52,8 @@ struct Disk {
     promoted: Vec<PromotionMark>,
     standby_signal: bool,
     roles_owed: bool,
+    led_last: bool,
+    copy: Option<CopyId>,
 }
 
 impl Disk {
@@ -59,6 +64,8 @@ impl Disk {
             promoted: Vec::new(),
             standby_signal: false,
             roles_owed: false,
+            led_last: false,
+            copy: None,
         }
     }
 }
@@ -77,6 +84,7 @@ async fn look_at_disk(context: &Arc<Context>, deadline: Deadline) -> Disk {
         .name("pg-disk".to_string())
         .spawn(move || {
             let disk = read_disk(&looker);
+            let disk = disk.unwrap_or_else(|trouble| Disk::unreadable(&trouble.to_string()));
             looker.looking_at_disk.store(false, Ordering::SeqCst);
             let _ = sender.send(disk);
         });
@@ -91,28 +99,20 @@ async fn look_at_disk(context: &Arc<Context>, deadline: Deadline) -> Disk {
     }
 }
 
-fn read_disk(context: &Context) -> Disk {
+/// A mark that cannot be read is not absent: the directory it speaks of is then as good as unreadable.
+fn read_disk(context: &Context) -> Outcome<Disk> {
     let dir = &context.settings.data_dir;
     let data_dir = read_data_dir(context);
-    // A mark that cannot be read is not absent: the directory it speaks of is then as good as unreadable.
-    let promoted = match context.marks.promotions() {
-        Ok(promoted) => promoted,
-        Err(trouble) => return Disk::unreadable(&trouble.to_string()),
-    };
-    let roles_owed = match context.marks.is_set(Unfinished::Roles) {
-        Ok(owed) => owed,
-        Err(trouble) => return Disk::unreadable(&trouble.to_string()),
-    };
     let newest = data_dir.control().map_or(TimelineId(0), |c| c.timeline);
-    Disk {
+    Ok(Disk {
         history: read_history(context, newest),
-        promoted,
-        roles_owed,
-        standby_signal: ["standby.signal", "recovery.signal"]
-            .iter()
-            .any(|f| dir.join(f).exists()),
+        promoted: context.marks.promotions()?,
+        roles_owed: context.marks.is_set(Unfinished::Roles)?,
+        led_last: context.marks.led_last()?,
+        copy: context.marks.copy()?,
+        standby_signal: render::is_standby(dir),
         data_dir,
-    }
+    })
 }
 
 fn read_data_dir(context: &Context) -> DataDir {

@@ -17,7 +17,7 @@ pub fn reconfigure(
 ) -> Outcome<Ended> {
     render::write_files(work.settings(), role, parameters)?;
     if let StartAs::Standby { upstream: Some(_) } = role {
-        work.context.marks.forget_promotions()?;
+        work.context.marks.forget_leading()?;
     }
     let Some(postmaster) = work.context.scan()?.postmaster else {
         return Err(Trouble::failed(

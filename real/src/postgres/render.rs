@@ -125,6 +125,12 @@ pub fn write_signals(settings: &PgSettings, role: &StartAs) -> Outcome {
     }
 }
 
+/// Started, it would come up in recovery.
+pub fn is_standby(data_dir: &Path) -> bool {
+    let signals = ["standby.signal", "recovery.signal"];
+    signals.iter().any(|name| data_dir.join(name).exists())
+}
+
 pub fn remove_signals(settings: &PgSettings) -> Outcome {
     for name in ["standby.signal", "recovery.signal", "promote"] {
         remove(&settings.data_dir.join(name))?;

@@ -32,6 +32,7 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
     run(work, source, restore, &["--dry-run"]).await?;
     work.cancel.check()?;
     work.progress(format!("rewind to {}: writing", source.member));
+    context.marks.begin_copy()?;
     context.marks.set(
         Unfinished::Rewind,
         &format!("pg_rewind from {}", source.member),
@@ -51,7 +52,7 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
     }
     // Only as a standby may it come up: before the mark goes, the signal is there.
     render::write_signals(&context.settings, &StartAs::Standby { upstream: None })?;
-    context.marks.forget_promotions()?;
+    context.marks.forget_leading()?;
     context.marks.clear(Unfinished::Rewind)?;
     Ok(Ended::Done)
 }

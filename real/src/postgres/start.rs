@@ -1,7 +1,7 @@
 //! Starts the server: writes its configuration, has the host spawn a postmaster, and waits until it
 //! accepts connections. Knows nothing of why, or of who may be primary.
 
-use super::context::Work;
+use super::context::{Context, Work};
 use super::control_data;
 use super::deadline::Deadline;
 use super::host::PostmasterCommand;
@@ -33,10 +33,8 @@ pub async fn start(
     context.refuse_while_running()?;
     control_data::read(work.settings()).map_err(Trouble::Failed)?;
     render::write_files(work.settings(), role, parameters)?;
+    note_leading(context, role)?;
     render::write_signals(work.settings(), role)?;
-    if let StartAs::Standby { upstream: Some(_) } = role {
-        context.marks.forget_promotions()?;
-    }
     let command = postmaster_command(work, parameters)?;
     let log_before = fs::metadata(&command.log_file).map_or(0, |m| m.len());
     work.cancel.check()?;
@@ -61,6 +59,17 @@ pub async fn start(
             )))
         }
         other => other.map(|()| Ended::Done),
+    }
+}
+
+/// Before the signal file that makes a standby of a primary's directory: after it, nothing else would tell the two apart.
+fn note_leading(context: &Context, role: &StartAs) -> Outcome {
+    match role {
+        StartAs::Standby { upstream: Some(_) } => context.marks.forget_leading(),
+        StartAs::Standby { upstream: None } if !render::is_standby(&context.settings.data_dir) => {
+            context.marks.note_led_last()
+        }
+        StartAs::Standby { upstream: None } | StartAs::Primary => Ok(()),
     }
 }
 

@@ -97,6 +97,8 @@ mod tests {
             promoted: Vec::new(),
             standby_signal: false,
             roles_owed: false,
+            led_last: false,
+            copy: None,
         }
     }
 

@@ -4,6 +4,7 @@
 #[path = "../support/postgres.rs"]
 mod support;
 
+mod copies;
 mod foreign_wal;
 
 use rustix::process::Signal;

@@ -18,7 +18,9 @@ impl World {
             Assumption::Store,
             Assumption::DurableDisks,
         ];
-        if !self.oracle.assumptions.hold(&sound) {
+        // An order to promote that finds no server opens no timeline: what it was given for may be gone since.
+        let reaches = self.pgs[seat.index()].server.is_some();
+        if !reaches || !self.oracle.assumptions.hold(&sound) {
             return self.oracle.set_aside(Invariant::AsyncLossBounded);
         }
         let status = self

@@ -162,7 +162,9 @@ impl World {
         let (mine, leads) = (&self.pgs[seat.index()].dir, &self.pgs[leader.index()].dir);
         let policy = self.shape.rewind;
         let told_apart = self.are_told_apart(mine.wal, leads.wal);
-        let rewinds = policy.use_pg_rewind && policy.wal_log_hints && told_apart;
+        let common = self.wal.common(mine.wal, leads.wal);
+        let sees = common.is_some_and(|at| self.taken_for_common(mine, leads) <= at.lsn);
+        let rewinds = policy.use_pg_rewind && policy.wal_log_hints && told_apart && sees;
         let half_rewound = mine.layout == crate::pg::instance::Layout::HalfRewound;
         let system = |dir: &DataDir| self.wal.system(dir.wal.branch);
         let foreign = mine.is_whole() && system(mine) != system(leads);

@@ -51,7 +51,12 @@ impl World {
     /// The WAL that this member serves from, if it serves.
     fn served(&self, seat: Seat) -> Option<Position> {
         let pg = &self.pgs[seat.index()];
-        let serves = pg.can_write() || pg.receiver().is_some();
+        // A connection whose other end died is none, whether or not its receiver has noticed.
+        let streams = pg.receiver().is_some_and(|r| {
+            let upstream = &self.pgs[r.from.index()];
+            upstream.run == r.upstream_run && upstream.server.is_some()
+        });
+        let serves = pg.can_write() || streams;
         (serves && self.powered(seat)).then_some(pg.dir.wal)
     }
 }

@@ -37,11 +37,27 @@ impl World {
             }),
             _ => None,
         };
-        if let Operation::Clone { .. } = operation {
-            self.pgs[seat.index()].dir.layout = Layout::HalfCloned;
+        match operation {
+            Operation::Clone { .. } => {
+                self.pgs[seat.index()].dir.layout = Layout::HalfCloned;
+                self.begin_copy(seat);
+            }
+            Operation::Initdb | Operation::Rewind { .. } => self.begin_copy(seat),
+            Operation::CrashRecovery
+            | Operation::PostBootstrap
+            | Operation::DiscardData { .. }
+            | Operation::Start { .. }
+            | Operation::Stop { .. }
+            | Operation::Promote { .. } => {}
         }
         let at = self.now() + clone_takes.unwrap_or(usual);
         self.agenda.enter(at, Due::Command { seat, ticket, step });
+    }
+
+    /// From here on the directory's WAL need not go on from what it was.
+    fn begin_copy(&mut self, seat: Seat) {
+        self.copies_begun += 1;
+        self.pgs[seat.index()].copy = Some(self.copies_begun);
     }
 
     pub(crate) fn initdb_done(&mut self, seat: Seat) -> Ended {
@@ -64,6 +80,7 @@ impl World {
         dir.layout = Layout::Cluster;
         dir.roles_owed = true;
         (dir.wal, dir.durable) = (at, at);
+        self.pgs[seat.index()].forget_leading();
         dir.control.checkpoint = Lsn(at.lsn.0 - CHECKPOINT_BYTES);
         self.pgs[seat.index()].dir = dir;
         Ended::Done
@@ -126,7 +143,7 @@ impl World {
             consistent_at: Some(theirs.wal),
         };
         self.pgs[seat.index()].dir = dir;
-        self.pgs[seat.index()].promoted.clear();
+        self.pgs[seat.index()].forget_leading();
         self.mark(Mark::StandbyCloned);
         Ended::Done
     }
@@ -182,7 +199,34 @@ impl World {
             return refuse("could not write to target file: No space left on device");
         }
         self.rewound(seat, common, &theirs);
+        self.pgs[seat.index()].dir.corrupt |= self.taken_for_common(&mine, &theirs) > common.lsn;
         Ended::Done
+    }
+
+    /// Where `pg_rewind` takes the two to part: it compares the numbers and the starts of their timelines, never what is
+    /// under them, and leaves alone what changed before.
+    pub(crate) fn taken_for_common(&self, mine: &DataDir, theirs: &DataDir) -> Lsn {
+        const OPEN: Lsn = Lsn(u64::MAX);
+        // Up to the timeline of the control file: what a promotion that died half-way wrote after it is not seen.
+        let spans = |dir: &DataDir| {
+            let (history, newest) = (self.wal.history(dir.wal.branch), dir.control.timeline);
+            let older = history.forks.iter().filter(|f| f.parent < newest);
+            let ends = older.map(|f| (f.parent, f.end));
+            ends.chain([(newest, OPEN)]).collect::<Vec<_>>()
+        };
+        let written = mine.wal.lsn;
+        let (mine, theirs) = (spans(mine), spans(theirs));
+        let mut common = Lsn::INVALID;
+        for ((number, end), (other, other_end)) in mine.into_iter().zip(theirs) {
+            if number != other {
+                break;
+            }
+            common = end.min(other_end).min(written);
+            if end != other_end {
+                break;
+            }
+        }
+        common
     }
 
     /// A source in recovery, or one whose control file does not show its timeline yet, makes a rewind
@@ -204,7 +248,7 @@ impl World {
 
     fn rewound(&mut self, seat: Seat, common: Position, theirs: &DataDir) {
         self.mark(Mark::RewindDone);
-        self.pgs[seat.index()].promoted.clear();
+        self.pgs[seat.index()].forget_leading();
         let dir = &mut self.pgs[seat.index()].dir;
         // Files and WAL are the source's now; it is consistent at the source's present end.
         dir.wal = theirs.wal;
@@ -249,6 +293,7 @@ impl World {
         self.check_discard(seat);
         let pg = &mut self.pgs[seat.index()];
         let old = std::mem::replace(&mut pg.dir, DataDir::empty());
+        pg.forget_leading();
         if old.is_whole() {
             pg.aside = Some(old);
         }

@@ -193,6 +193,9 @@ pub struct Instance {
     pub aside: Option<DataDir>,
     /// Kept beside the data directory.
     pub promoted: Vec<PromotionMark>,
+    /// The other durable notes beside the data directory.
+    pub led_last: bool,
+    pub copy: Option<u64>,
     pub flushing: Flushing,
     pub space: Space,
     /// Counts starts; what was due for an earlier one is void.
@@ -240,12 +243,22 @@ impl DataDir {
     }
 }
 
+impl Instance {
+    /// The adapter forgets what this member led once it follows somebody, or its data is new.
+    pub fn forget_leading(&mut self) {
+        self.promoted.clear();
+        self.led_last = false;
+    }
+}
+
 impl Default for Instance {
     fn default() -> Instance {
         Instance {
             dir: DataDir::empty(),
             aside: None,
             promoted: Vec::new(),
+            led_last: false,
+            copy: None,
             flushing: Flushing::Honest,
             space: Space::Left,
             run: 0,

@@ -8,7 +8,7 @@ use crate::world::World;
 use std::collections::BTreeMap;
 use tanist_core::lsn::Lsn;
 use tanist_core::postgres::{
-    ConnectedStandby, ControlData, DataDir, Observation, Processes, Slot, Sql, SqlStatus,
+    ConnectedStandby, ControlData, CopyId, DataDir, Observation, Processes, Slot, Sql, SqlStatus,
     UpstreamFacts, WalEnd,
 };
 use tanist_core::timeline::{TimelineHistory, TimelineId};
@@ -35,6 +35,8 @@ impl World {
             promoted: pg.promoted.clone(),
             standby_signal: pg.dir.standby_signal,
             roles_owed: pg.dir.roles_owed,
+            led_last: pg.led_last,
+            copy: pg.copy.map(|number| CopyId(number.to_string())),
         }
     }
 

@@ -82,6 +82,8 @@ impl World {
                 let pg = &mut self.pgs[seat.index()];
                 pg.dir.wal = self.wal.append(fork, CHECKPOINT_BYTES, None);
                 pg.dir.standby_signal = false;
+                // With the record that ends recovery the control file says how far it must get.
+                pg.dir.control.consistent_at = Some(pg.dir.wal);
                 pg.settle();
             }
             self.mark(Mark::PromoteFailed);

@@ -47,9 +47,10 @@ impl World {
         parameters: &BTreeMap<String, String>,
     ) {
         let pg = &mut self.pgs[seat.index()];
-        // The adapter forgets them once the member follows somebody.
-        if matches!(role, StartAs::Standby { upstream: Some(_) }) {
-            pg.promoted.clear();
+        match role {
+            StartAs::Standby { upstream: Some(_) } => pg.forget_leading(),
+            StartAs::Standby { upstream: None } => pg.led_last |= !pg.dir.standby_signal,
+            StartAs::Primary => {}
         }
         let dir = &mut pg.dir;
         dir.parameters = parameters.clone();

@@ -114,7 +114,9 @@ impl World {
             server.ghosts.remove(&seat);
         }
         self.requests.touched.remove(&seat);
-        let is_prefix = self.wal.is_prefix(start, theirs);
+        // A rewind that began too late has left pages of what it discarded: no WAL makes those good.
+        let sound = !self.pgs[seat.index()].dir.corrupt;
+        let is_prefix = sound && self.wal.is_prefix(start, theirs);
         self.oracle
             .begins_to_stream(seat, self.agenda.now(), is_prefix);
         if !is_prefix {

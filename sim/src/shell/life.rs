@@ -233,17 +233,22 @@ impl World {
 
     /// Hands `input` to the agent: at once, unless its process stands still.
     pub(crate) fn tell(&mut self, seat: Seat, input: Input) {
-        let stands = self.hosts[seat.index()].power == Power::Suspended;
-        let Some(agent) = self.hosts[seat.index()].agent.as_mut() else {
+        let host = &mut self.hosts[seat.index()];
+        let suspended = host.power == Power::Suspended;
+        let Some(agent) = host.agent.as_mut() else {
             return;
         };
-        if stands || agent.run == Run::Frozen {
-            let due = AgentDue::Tell(Box::new(input));
-            agent.parked.push(Due::Agent {
+        let frozen = agent.run == Run::Frozen;
+        if suspended || frozen {
+            let due = Due::Agent {
                 seat,
                 life: agent.life,
-                due,
-            });
+                due: AgentDue::Tell(Box::new(input)),
+            };
+            match suspended {
+                true => host.parked.push(due),
+                false => agent.parked.push(due),
+            }
             return;
         }
         agent.inbox.push_back(input);

@@ -273,12 +273,14 @@ impl Store {
         self.leases = saved.leases.numbering_after(&self.leases);
         self.leases.prolong_all(now, ELECTION_TIMEOUT);
         self.log = ChangeLog::default();
+        self.forget_isolated();
         true
     }
     pub fn wipe(&mut self) {
         self.keys = Keys::default();
         self.leases = Leases::default().numbering_after(&self.leases);
         self.log = ChangeLog::default();
+        self.forget_isolated();
     }
     /// An operator writes or deletes a key past everybody.
     pub fn edit(&mut self, key: &str, value: Option<&str>) -> Option<Change> {

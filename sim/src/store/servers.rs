@@ -85,6 +85,13 @@ impl Store {
         }
     }
 
+    /// Another store has come in place of this one: on every server, since none joins a store that it is not of.
+    pub fn forget_isolated(&mut self) {
+        for server in &mut self.servers {
+            server.held = None;
+        }
+    }
+
     pub fn lose_quorum(&mut self) {
         self.quorum_lost = true;
     }
