@@ -172,6 +172,9 @@ impl World {
             return;
         };
         let thawed = std::mem::take(&mut server.backends.frozen);
+        if thawed == 0 {
+            return;
+        }
         match (server.postmaster, server.stopping) {
             (Postmaster::Dead, _) | (_, Some(Stopping::Immediate)) => {
                 if server.postmaster == Postmaster::Dead || server.backends.all() == 0 {
