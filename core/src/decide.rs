@@ -13,7 +13,7 @@ use crate::leader_key::Key;
 use crate::local::Server;
 use crate::name::Term;
 use crate::postgres::{ControlData, DataDir, Operation, StartAs, StopMode, StopPlan};
-use crate::rejoin::retry;
+use crate::rejoin::{retry, stop};
 use crate::tenure::Resumption;
 use crate::time::{Mono, Now, Span};
 
@@ -583,6 +583,10 @@ impl Agent {
         if self.paused() && !self.is_named_in_pause() {
             return Decision::Wait(Waiting::Paused);
         }
+        // Started before the cluster's timeline of this number was opened.
+        if let Some(ElectionLoss::NumberOfAnother { opener, .. }) = self.is_on_anothers_number() {
+            return stop(StopReason::Diverged { leader: opener });
+        }
         match &cluster.initialize {
             // A standby never founds a cluster: its primary may be alive elsewhere.
             Initialize::Absent if !self.seen_initialized => Decision::Exit {
@@ -617,12 +621,13 @@ impl Agent {
     }
 
     /// My WAL is of a timeline that is the cluster's by its number alone. Running, it would serve what the cluster never
-    /// had, and its position would keep others from leading. An operator who names me knows.
+    /// had, and its position would keep others from leading. An operator who forces a failover to me knows.
     fn is_on_anothers_number(&self) -> Option<ElectionLoss> {
         let timeline = self.local.branch()?.timeline;
         let opener = self.number_of_another(timeline)?;
         let request = self.store.cluster.as_ref()?.failover.as_ref();
-        let named = request.is_some_and(|r| r.member.as_ref() == Some(&self.settings.name));
+        let me = Some(&self.settings.name);
+        let named = request.is_some_and(|r| r.leader.is_none() && r.member.as_ref() == me);
         (!named).then_some(ElectionLoss::NumberOfAnother { timeline, opener })
     }
 
