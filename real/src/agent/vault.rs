@@ -11,6 +11,7 @@ use tanist_core::dcs::{DcsInput, DcsOutcome, DcsReply, DcsRequest, KeyValue};
 use tanist_core::effect::EffectBody;
 use tanist_core::input::Input;
 use tanist_core::keys;
+use tanist_core::member::{ACCEPTS_FIELD, COPY_FIELD};
 use tanist_core::operator::{Answer, OperatorRequest};
 use tanist_core::params;
 use tanist_core::postgres::{Operation, SideTask};
@@ -40,7 +41,9 @@ const PLAIN_SETTINGS: [&str; 21] = [
     "use_pg_rewind",
     "use_slots",
 ];
-const PLAIN_MEMBER: [&str; 9] = [
+const PLAIN_MEMBER: [&str; 11] = [
+    ACCEPTS_FIELD,
+    COPY_FIELD,
     "api_url",
     "conn_url",
     "proxy_url",
@@ -415,6 +418,19 @@ mod tests {
     fn a_configuration_with_nothing_to_hide_stays_byte_for_byte() {
         let text = r#"{"ttl": 30,  "postgresql":{"parameters":{"max_connections":"100"}}}"#;
         let input = listed(&[("config", Value::String(text.into()))]);
+        assert_eq!(Vault::default().admit(input.clone()), input);
+    }
+
+    /// Seen: hidden from its core, the copy that a member accepts was never the one that another has, and nobody streamed.
+    #[test]
+    fn what_tanists_tell_each_other_in_their_member_keys_is_not_hidden() {
+        let member = json!({
+            "conn_url": "postgres://h:5432/postgres",
+            "tanist": "0.1.0",
+            (COPY_FIELD): "00ff",
+            (ACCEPTS_FIELD): {"b": "11ee"},
+        });
+        let input = listed(&[("members/a", member)]);
         assert_eq!(Vault::default().admit(input.clone()), input);
     }
 
