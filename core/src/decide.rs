@@ -202,15 +202,15 @@ impl Agent {
         }))
     }
 
-    /// Until when a primary that was found running may write before this life has proved anything. The fencer of the
-    /// life before still holds its deadline; without one the lease may end at any moment.
+    /// Until when a primary that was found running may write before this life has proved anything: to the deadline that
+    /// the fencer of the life before holds, whether or not that fencer can still act; without one the lease may end at
+    /// any moment.
     pub fn proves_until(&self) -> Mono {
         let patience = self.store.config.timing.retry_timeout;
-        self.started.mono
-            + match self.boot.fencer {
-                Some(_) => patience,
-                None => patience.min(UNFENCED_GRACE),
-            }
+        match &self.boot.fencer {
+            Some(armed) => armed.until.min(self.started.mono + patience),
+            None => self.started.mono + patience.min(UNFENCED_GRACE),
+        }
     }
 
     /// Until when a primary that was found running may wait for the free key: what it waits for may never come.

@@ -375,11 +375,16 @@ impl Agent {
             .as_ref()
             .is_some_and(|key| key.owner != self.settings.name);
         if lost || (led && !self.holds_key()) {
-            self.founding_failed("another member has founded the cluster, or leads it");
-            // With rows of clients in it the directory stays as it is: a foreign cluster's, for its operator to judge.
-            if self.founding.as_ref().is_some_and(|f| f.roles_done) {
-                self.founding = None;
-            }
+            self.founding_lost("another member has founded the cluster, or leads it");
+        }
+    }
+
+    /// What it rested on is so no more. With rows of clients in it the directory stays as it is: a former primary's, or a
+    /// foreign cluster's, for its operator to judge.
+    pub fn founding_lost(&mut self, why: &str) {
+        self.founding_failed(why);
+        if self.founding.as_ref().is_some_and(|f| f.roles_done) {
+            self.founding = None;
         }
     }
 

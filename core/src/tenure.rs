@@ -509,8 +509,8 @@ impl Agent {
                     | KeyOwner::Absent => None,
                 };
                 if *why == AcquireReason::Bootstrap {
-                    // What its request rested on is so no more: begun anew, it rests on a claim of its own.
-                    self.founding_failed("the claim on the initialize key is gone");
+                    // Begun anew, it rests on a claim of its own.
+                    self.founding_lost("the claim on the initialize key is gone");
                 }
                 self.lose_key(owner);
                 self.election.lost_race(now);
