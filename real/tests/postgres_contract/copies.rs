@@ -1,28 +1,10 @@
 //! A slot is what keeps a standby from being fed, unasked, from data that it was never compared with. Does it go with the
 //! data it was made for on a real server, and is there no way around it?
 
-use super::support::{Member, in_room, stop};
+use super::support::{in_room, stop};
+use super::{following, promote};
 use std::time::Duration;
-use tanist_core::name::Term;
-use tanist_core::postgres::{DiscardReason, Operation, PromotionMark, SideTask, StartAs, StopMode};
-use tanist_core::time::Span;
-use tanist_core::timeline::TimelineId;
-
-fn promote() -> Operation {
-    Operation::Promote {
-        mark: PromotionMark {
-            timeline: TimelineId(2),
-            term: Term(7),
-        },
-        timeout: Span::secs(60),
-    }
-}
-
-fn following(member: &Member) -> StartAs {
-    StartAs::Standby {
-        upstream: Some(member.as_upstream()),
-    }
-}
+use tanist_core::postgres::{DiscardReason, Operation, SideTask, StartAs, StopMode};
 
 /// A standby of `b`'s timeline 2 whose agent is not asked any more, and `b` cloned anew from `a`'s timeline 2.
 #[test]
@@ -35,7 +17,7 @@ fn a_standby_is_not_fed_by_itself_from_another_copy() {
             a.sql("CREATE TABLE t AS SELECT 1 AS n").await;
             let first = b.probe().await.copy.expect("a clone is a copy with a name");
             a.done(stop(StopMode::Fast, 10, 20)).await;
-            b.done(promote()).await;
+            b.done(promote(2)).await;
             let mut c = room.standby("c", &mut b).await;
             b.sql("CREATE TABLE of_b AS SELECT 2 AS n").await;
             let written = b.status().await.written;
@@ -44,7 +26,7 @@ fn a_standby_is_not_fed_by_itself_from_another_copy() {
             b.done(stop(StopMode::Immediate, 10, 20)).await;
             a.done(a.start_as(StartAs::Standby { upstream: None }))
                 .await;
-            a.done(promote()).await;
+            a.done(promote(2)).await;
             a.sql("CREATE TABLE of_a AS SELECT generate_series(1, 100000) AS n")
                 .await;
             b.done(Operation::DiscardData {
@@ -91,7 +73,7 @@ fn a_rewind_begins_another_copy_and_takes_the_slots_along() {
                 .expect("an initdb is a copy with a name");
             let mut b = room.standby("b", &mut a).await;
             a.sql("CREATE TABLE t (n int)").await;
-            b.done(promote()).await;
+            b.done(promote(2)).await;
             b.side_done(SideTask::Checkpoint).await;
             a.sql("INSERT INTO t SELECT generate_series(1, 1000)").await;
             let restarted = [
@@ -146,7 +128,7 @@ fn who_led_last_is_known_until_it_follows_somebody() {
             b.done(b.start_as(StartAs::Standby { upstream: None }))
                 .await;
             assert!(!b.probe().await.led_last);
-            b.done(promote()).await;
+            b.done(promote(2)).await;
             a.done(a.start_as(StartAs::Standby {
                 upstream: Some(b.as_upstream()),
             }))

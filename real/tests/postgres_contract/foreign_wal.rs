@@ -1,24 +1,11 @@
 //! Two members that promote from one position have equal histories. Does the adapter tell their WAL apart on real
 //! servers, and take what was streamed for what it is?
 
+use super::promote;
 use super::support::{Member, in_room, stop};
 use tanist_core::lsn::Lsn;
-use tanist_core::name::Term;
-use tanist_core::postgres::{
-    Ended, Operation, PromotionMark, SideTask, StopMode, UpstreamFacts, WalEnd,
-};
-use tanist_core::time::Span;
+use tanist_core::postgres::{Ended, SideTask, StopMode, UpstreamFacts, WalEnd};
 use tanist_core::timeline::TimelineId;
-
-fn promote() -> Operation {
-    Operation::Promote {
-        mark: PromotionMark {
-            timeline: TimelineId(2),
-            term: Term(7),
-        },
-        timeout: Span::secs(60),
-    }
-}
 
 /// What `asker`, whose WAL ends at `mine`, hears of `upstream`.
 async fn ask(asker: &mut Member, upstream: &Member, mine: Option<WalEnd>) -> UpstreamFacts {
@@ -50,8 +37,8 @@ fn wal_of_two_promotions_from_one_position_is_told_apart() {
             let mut c = room.standby("c", &mut a).await;
             a.sql("CREATE TABLE t AS SELECT 1 AS n").await;
             a.done(stop(StopMode::Fast, 10, 20)).await;
-            b.done(promote()).await;
-            c.done(promote()).await;
+            b.done(promote(2)).await;
+            c.done(promote(2)).await;
             let mut d = room.standby("d", &mut b).await;
             b.sql("CREATE TABLE of_b AS SELECT 2 AS n").await;
             let written = b.status().await.written;
