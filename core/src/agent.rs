@@ -534,7 +534,10 @@ impl Agent {
         let loop_wait = self.store.config.timing.loop_wait;
         let calm = matches!(self.decision, Decision::Lead | Decision::Follow { .. });
         let phase = self.handover.as_ref().map(|h| &h.phase);
-        if matches!(phase, Some(Phase::Recovering { .. })) {
+        if matches!(
+            phase,
+            Some(Phase::Recovering { .. } | Phase::Choosing { ballot: Some(_) })
+        ) {
             RECOVERING_PROBE
         } else if calm {
             loop_wait

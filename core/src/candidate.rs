@@ -1,4 +1,5 @@
-//! Who shall lead after a hand-over: of those who answered and may, the one who is furthest; and everybody is told.
+//! Who shall lead after a hand-over: of those who answered, may, and are fed with the leader's own WAL, the one who is
+//! furthest; and everybody is told. What proves that it has all of that WAL stands here, too.
 //! Chooses only: `handover.rs` stops, confirms and releases.
 
 use crate::agent::{Agent, Output};
@@ -8,11 +9,49 @@ use crate::handover::{CHOOSE_BUDGET, Cause, Phase};
 use crate::keys::{self, FailoverKey};
 use crate::lsn::Lsn;
 use crate::name::MemberName;
-use crate::peer::PeerAnswer;
+use crate::peer::{PeerAnswer, PeerStatus};
 use crate::time::Now;
+use crate::timeline::TimelineId;
+
+/// A shutdown checkpoint is the last record of a server that was stopped in order, and takes no more than this:
+/// header and `CheckPoint` (PostgreSQL `catalog/pg_control.h`, below 130 bytes in 12 to 18), and a page header
+/// where it crosses one (at most 40).
+const SHUTDOWN_RECORD_MAX: u64 = 200;
+
+/// What the position of a standby says about the shutdown checkpoint of the server it should have followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownEnd {
+    /// It has everything: the walreceiver reports whole writes of the sender's records up to the shutdown, so past
+    /// the start of the record means that it has the record.
+    Whole,
+    /// It lacks the record, or is on another timeline by now.
+    Lacking,
+    /// It has WAL past the last record: another server wrote that.
+    Foreign,
+}
+
+/// `checkpoint`: where the record begins; `timeline`: the stopped server's.
+pub fn shown_end(status: &PeerStatus, checkpoint: Lsn, timeline: Option<TimelineId>) -> ShownEnd {
+    let same = status.timeline.is_none_or(|t| Some(t) == timeline);
+    if !same || status.position <= checkpoint {
+        ShownEnd::Lacking
+    } else if status.position.bytes_ahead_of(checkpoint) > SHUTDOWN_RECORD_MAX {
+        ShownEnd::Foreign
+    } else {
+        ShownEnd::Whole
+    }
+}
+
+/// Why there is nobody to hand over to.
+struct NoCandidate {
+    why: String,
+    /// Somebody could lead, did it stream.
+    unfed: bool,
+}
 
 impl Agent {
-    /// Chooses once everybody has answered, or the one who was named has.
+    /// Chooses once everybody has answered, or the one who was named has, and the standbys here were looked at.
+    /// A member that only lacks its stream is waited for: after a change of leader it may need a moment.
     pub fn pick(
         &mut self,
         now: Now,
@@ -21,14 +60,12 @@ impl Agent {
         ballot: &Ballot,
         out: &mut Output,
     ) {
-        let waited = now.mono.since(ballot.asked_at);
-        let complete = ballot
-            .asked
-            .values()
-            .all(|m| ballot.answers.contains_key(m))
-            || waited >= CHOOSE_BUDGET;
-        let named_answered = named.is_some_and(|n| ballot.answers.contains_key(n));
-        if !complete && !named_answered {
+        let over = now.mono.since(ballot.asked_at) >= CHOOSE_BUDGET;
+        let mut asked = ballot.asked.values();
+        let answered = asked.all(|m| ballot.answers.contains_key(m))
+            || named.is_some_and(|n| ballot.answers.contains_key(n));
+        let looked = self.local.looked_at.is_some_and(|at| at >= ballot.asked_at);
+        if !over && (!answered || !looked) {
             return;
         }
         match self.best_of(cause, named, ballot) {
@@ -40,8 +77,19 @@ impl Agent {
                     handover.phase = Phase::Stopping { candidate };
                 }
             }
-            Err(why) => self.give_up_handover(now, &why, out),
+            Err(NoCandidate { unfed: true, .. }) if !over => {}
+            Err(NoCandidate { why, .. }) => self.give_up_handover(now, &why, out),
         }
+    }
+
+    /// Is it fed with my WAL: by me, or by a member that is (`replicatefrom`)? A position alone says nothing of whose
+    /// WAL it is, and who is not fed will not get the shutdown checkpoint either.
+    fn holds_my_stream(&self, member: &MemberName) -> bool {
+        let members = self.store.cluster.as_ref().map(|c| &c.members);
+        let source = members
+            .and_then(|m| m.get(member))
+            .and_then(|m| m.read_tags().replicatefrom);
+        self.streams_from_me(member) || source.is_some_and(|s| self.streams_from_me(&s))
     }
 
     /// Tells everybody whom I chose, so that nobody races against it and it need ask nobody. Goes out beside the
@@ -81,12 +129,13 @@ impl Agent {
         cause: Cause,
         named: Option<&MemberName>,
         ballot: &Ballot,
-    ) -> Result<MemberName, String> {
+    ) -> Result<MemberName, NoCandidate> {
         let allowed = self.store.config.maximum_lag_on_failover;
         let mine = self.local.last_position;
         let timeline = self.local.last_timeline;
         let mut best: Option<(Lsn, i64, &MemberName)> = None;
         let mut refusals = Vec::new();
+        let mut unfed = false;
         for (member, answer) in &ballot.answers {
             if named.is_some_and(|n| n != member) || !self.can_lead(cause, member) {
                 continue;
@@ -108,6 +157,9 @@ impl Agent {
                 refusals.push(format!(
                     "{member} lags {lag} bytes, maximum_lag_on_failover is {allowed}"
                 ));
+            } else if !self.holds_my_stream(member) {
+                unfed = true;
+                refusals.push(format!("{member} does not stream from the leader"));
             } else if best.is_none_or(|(lsn, priority, _)| {
                 (status.position, status.failover_priority) > (lsn, priority)
             }) {
@@ -129,7 +181,45 @@ impl Agent {
             } else {
                 refusals.join("; ")
             };
-            format!("no good candidates have been found: {why}")
+            let why = format!("no good candidates have been found: {why}");
+            NoCandidate { why, unfed }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standby_at(position: u64, timeline: Option<u32>) -> PeerStatus {
+        PeerStatus {
+            state: "running".into(),
+            role: "replica".into(),
+            in_recovery: true,
+            timeline: timeline.map(TimelineId),
+            position: Lsn(position),
+            nofailover: false,
+            failover_priority: 1,
+            watchdog_failed: false,
+            streaming: false,
+            sees_leader: true,
+        }
+    }
+
+    #[test]
+    fn a_position_past_the_last_record_is_no_proof_of_having_it() {
+        let checkpoint = Lsn(0x300_0028);
+        let shown = |position, timeline| {
+            shown_end(
+                &standby_at(position, timeline),
+                checkpoint,
+                Some(TimelineId(2)),
+            )
+        };
+        assert_eq!(shown(0x300_0028, Some(2)), ShownEnd::Lacking);
+        assert_eq!(shown(0x300_00a0, Some(2)), ShownEnd::Whole);
+        assert_eq!(shown(0x300_00a0, None), ShownEnd::Whole);
+        assert_eq!(shown(0x300_00a0, Some(1)), ShownEnd::Lacking);
+        assert_eq!(shown(0x300_0400, Some(2)), ShownEnd::Foreign);
     }
 }

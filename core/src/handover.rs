@@ -4,6 +4,7 @@
 //! A planned switchover loses no commit: the key is only released to who has everything.
 
 use crate::agent::{Agent, Output};
+use crate::candidate::{ShownEnd, shown_end};
 use crate::cluster::Cluster;
 use crate::config::MissingMode;
 use crate::decision::{Decision, ReleaseReason, StopReason, Waiting};
@@ -317,9 +318,16 @@ impl Agent {
         handover.phase = Phase::Recovering { candidate, since };
     }
 
-    fn streams_from_me(&self, member: &MemberName) -> bool {
-        let standbys = self.local.answered().filter(|s| !s.in_recovery);
-        standbys.is_some_and(|s| s.standbys.iter().any(|c| c.application_name == member.0))
+    /// By its name, or by its slot: PostgreSQL shows a name of other than ASCII letters, or of over 63 bytes, changed.
+    pub fn streams_from_me(&self, member: &MemberName) -> bool {
+        let status = self.local.answered().filter(|s| !s.in_recovery);
+        status.is_some_and(|s| {
+            let slot = s.slots.get(&member.slot_name());
+            slot.is_some_and(|slot| slot.active)
+                || s.standbys
+                    .iter()
+                    .any(|c| c.application_name == member.0 && c.receives())
+        })
     }
 
     /// Should the server not be back either, there is nobody to hand over to in this way.
@@ -426,10 +434,18 @@ impl Agent {
             }) if *asked == Some(op) => {
                 *asked = None;
                 *again_at = now.mono + CONFIRM_PAUSE;
-                // The position is the end of received WAL: past the start of the record means that it has the record,
-                // since a walreceiver only reports whole writes of the sender's records up to the shutdown.
-                *confirmed |= matches!(answer, PeerAnswer::Status(s)
-                    if s.position > *checkpoint && s.timeline.is_none_or(|t| Some(t) == timeline));
+                let PeerAnswer::Status(status) = answer else {
+                    return true;
+                };
+                match shown_end(status, *checkpoint, timeline) {
+                    ShownEnd::Whole => *confirmed = true,
+                    ShownEnd::Lacking => {}
+                    ShownEnd::Foreign => {
+                        self.resume_leading(format!(
+                            "{member} has WAL that the leader never wrote"
+                        ));
+                    }
+                }
                 true
             }
             Some(

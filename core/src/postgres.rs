@@ -171,6 +171,13 @@ pub struct ConnectedStandby {
     pub flushed: Lsn,
 }
 
+impl ConnectedStandby {
+    /// It is sent WAL, now or as it catches up; a connection that takes a base backup is not.
+    pub fn receives(&self) -> bool {
+        matches!(self.state.as_str(), "streaming" | "catchup")
+    }
+}
+
 /// One look at everything local.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
