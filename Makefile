@@ -9,7 +9,7 @@ CARGO ?= cargo
 PROFILE = --profile swarm
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants swarm madsim cluster test test-all
+.PHONY: help servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants swarm madsim cluster test test-all table
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -92,6 +92,15 @@ test:
 	@SEED=1 RUNS=3000 .ci/steps fmt clippy unit scenarios mutants swarm cluster demo-ci
 
 # And what takes longer: every fault on a real cluster at default timings, new plans for the swarm, the second tier.
-test-all: test
-	@BOX=15m .ci/steps swarm madsim
-	@TANIST_PACE=default .ci/steps cluster
+# Its rows are the page reports/test-all.md.
+test-all: export TABLE = $(CURDIR)/reports/test-all.md
+test-all: table test
+	@BOX=15m LABEL="15 minutes of new plans" .ci/steps swarm
+	@.ci/steps madsim
+	@TANIST_PACE=default LABEL="default timing" .ci/steps cluster
+
+table: servers
+	@printf '%s\n' '# All tests' '' \
+	  'Rows of the last `make test-all`, on '"$$(nproc) cores with PostgreSQL $$(/usr/lib/postgresql/15/bin/postgres -V | cut -d' ' -f3)"'.' \
+	  'Where a step runs tests they are counted one by one, any other step counts as one.' '' \
+	  '| step | passed | failed | seconds |' '|---|---|---|---|' >$(TABLE)
