@@ -82,14 +82,29 @@ impl Agent {
         }
     }
 
-    /// Is it fed with my WAL: by me, or by a member that is (`replicatefrom`)? A position alone says nothing of whose
-    /// WAL it is, and who is not fed will not get the shutdown checkpoint either.
-    fn holds_my_stream(&self, member: &MemberName) -> bool {
-        let members = self.store.cluster.as_ref().map(|c| &c.members);
-        let source = members
-            .and_then(|m| m.get(member))
-            .and_then(|m| m.read_tags().replicatefrom);
-        self.streams_from_me(member) || source.is_some_and(|s| self.streams_from_me(&s))
+    /// Is it fed with my WAL: by me, or by members of Patroni from one to the next (`replicatefrom`, which Tanist's do
+    /// not act upon)? A position alone says nothing of whose WAL it is, and who is not fed will not get the shutdown
+    /// checkpoint either.
+    pub fn is_fed(&self, member: &MemberName) -> bool {
+        let Some(cluster) = &self.store.cluster else {
+            return false;
+        };
+        let mut source = member.clone();
+        for _ in 0..cluster.members.len() {
+            if self.streams_from_me(&source) {
+                return true;
+            }
+            let data = cluster.members.get(&source).filter(|m| !m.is_tanist());
+            match data.and_then(|m| m.read_tags().replicatefrom) {
+                Some(next) => source = next,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    fn receives_mine(&self, member: &MemberName, status: &PeerStatus) -> bool {
+        self.streams_from_me(member) || (status.streaming && self.is_fed(member))
     }
 
     /// Tells everybody whom I chose, so that nobody races against it and it need ask nobody. Goes out beside the
@@ -131,7 +146,8 @@ impl Agent {
         ballot: &Ballot,
     ) -> Result<MemberName, NoCandidate> {
         let allowed = self.store.config.maximum_lag_on_failover;
-        let mine = self.local.last_position;
+        // The answers tell of then; looks at myself since have moved on with what clients write.
+        let mine = ballot.mine;
         let timeline = self.local.last_timeline;
         let mut best: Option<(Lsn, i64, &MemberName)> = None;
         let mut refusals = Vec::new();
@@ -157,7 +173,7 @@ impl Agent {
                 refusals.push(format!(
                     "{member} lags {lag} bytes, maximum_lag_on_failover is {allowed}"
                 ));
-            } else if !self.holds_my_stream(member) {
+            } else if !self.receives_mine(member, status) {
                 unfed = true;
                 refusals.push(format!("{member} does not stream from the leader"));
             } else if best.is_none_or(|(lsn, priority, _)| {

@@ -42,6 +42,8 @@ const CANDIDATE_FIRST: Span = Span::secs(5);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ballot {
     pub asked_at: Mono,
+    /// My own position as it was known then.
+    pub mine: Lsn,
     pub asked: BTreeMap<OpId, MemberName>,
     pub answers: BTreeMap<MemberName, PeerAnswer>,
 }
@@ -500,6 +502,7 @@ impl Agent {
         };
         let mut ballot = Ballot {
             asked_at: now.mono,
+            mine: self.local.last_position,
             ..Ballot::default()
         };
         let me = self.settings.name.clone();

@@ -268,7 +268,7 @@ impl Agent {
                 self.give_up_handover(now, &why, out);
             }
             Phase::Recovering { candidate, since }
-                if self.streams_from_me(&candidate) || now.mono.since(since) >= AGAIN_BUDGET =>
+                if self.is_fed(&candidate) || now.mono.since(since) >= AGAIN_BUDGET =>
             {
                 self.choose_again(&candidate);
             }
@@ -319,11 +319,12 @@ impl Agent {
     }
 
     /// By its name, or by its slot: PostgreSQL shows a name of other than ASCII letters, or of over 63 bytes, changed.
+    /// A server that lets nobody in just now goes on sending to those whom it told of last.
     pub fn streams_from_me(&self, member: &MemberName) -> bool {
-        let status = self.local.answered().filter(|s| !s.in_recovery);
+        let status = self.local.status().filter(|s| !s.in_recovery);
         status.is_some_and(|s| {
             let slot = s.slots.get(&member.slot_name());
-            slot.is_some_and(|slot| slot.active)
+            slot.is_some_and(|slot| slot.physical && slot.active)
                 || s.standbys
                     .iter()
                     .any(|c| c.application_name == member.0 && c.receives())

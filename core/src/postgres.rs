@@ -172,7 +172,7 @@ pub struct ConnectedStandby {
 }
 
 impl ConnectedStandby {
-    /// It is sent WAL, now or as it catches up; a connection that takes a base backup is not.
+    /// It is sent WAL, now or as it catches up; the connection that takes the files of a base backup is not.
     pub fn receives(&self) -> bool {
         matches!(self.state.as_str(), "streaming" | "catchup")
     }
