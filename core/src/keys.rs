@@ -197,7 +197,10 @@ impl HistoryKey {
                 row.end.0.into(),
                 row.reason.clone().into(),
             ];
-            columns.extend(row.at.iter().map(|at| Value::from(at.clone())));
+            // A leader stands in the fifth column, and is none of the fourth where nobody knows the time.
+            if row.at.is_some() || row.new_leader.is_some() {
+                columns.push(row.at.clone().into());
+            }
             columns.extend(
                 row.new_leader
                     .iter()

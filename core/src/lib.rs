@@ -101,3 +101,4 @@ pub mod time;
 pub mod timeline;
 pub mod view;
 pub mod wake;
+pub mod wording;

@@ -2,7 +2,7 @@
 //! and ends in exactly one answer. Texts are Patroni's where its tools read them.
 
 use crate::agent::{Agent, Output};
-use crate::cluster::{Cluster, LeaderKey};
+use crate::cluster::Cluster;
 use crate::config;
 use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, Precondition, Revision};
 use crate::effect::EffectBody;
@@ -16,6 +16,7 @@ use crate::postgres::Ended;
 use crate::tenure::reason_of;
 use crate::time::{Mono, Now, Span, Wall};
 use crate::view::RequestView;
+use crate::wording::{Asked, describe, late_text, outcome_of_handover, told};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -27,8 +28,9 @@ const REMEMBERED: usize = 50;
 const SHORTEST_WAIT: Span = Span::secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Kind {
-    Switchover {
+pub enum Kind {
+    Handover {
+        asked: Asked,
         from: MemberName,
         candidate: Option<MemberName>,
         scheduled: bool,
@@ -229,7 +231,8 @@ impl Agent {
             scheduled_at: at.map(iso_time),
             ..FailoverKey::default()
         };
-        let kind = Kind::Switchover {
+        let kind = Kind::Handover {
+            asked: Asked::Switchover,
             from: leader,
             candidate,
             scheduled: at.is_some(),
@@ -294,7 +297,8 @@ impl Agent {
             ..FailoverKey::default()
         };
         let from = leader.unwrap_or_default();
-        let kind = Kind::Switchover {
+        let kind = Kind::Handover {
+            asked: Asked::Failover,
             from,
             candidate: Some(candidate),
             scheduled: false,
@@ -483,13 +487,13 @@ impl Agent {
         let answer = match (outcome, &open.kind) {
             (
                 DcsOutcome::Ok(_),
-                Kind::Switchover {
+                Kind::Handover {
                     scheduled: true, ..
                 },
             ) => Some(Answer::Accepted("Switchover scheduled".into())),
             (
                 DcsOutcome::Ok(_),
-                Kind::Switchover {
+                Kind::Handover {
                     scheduled: false, ..
                 },
             ) => {
@@ -545,17 +549,20 @@ impl Agent {
             let over = now.mono >= request.until;
             let waiting = request.write.is_some() || self.store.revision() < request.written;
             let answer = match &request.kind {
-                Kind::Switchover { .. } if waiting => None,
-                Kind::Switchover {
-                    from, candidate, ..
-                } => switchover_outcome(&cluster, from, candidate.as_ref()),
+                Kind::Handover { .. } if waiting => None,
+                Kind::Handover {
+                    asked,
+                    from,
+                    candidate,
+                    ..
+                } => outcome_of_handover(&cluster, *asked, from, candidate.as_ref()),
                 Kind::Restart { stopped: true } => self.restart_outcome(),
                 Kind::Restart { stopped: false }
                 | Kind::CancelSwitchover
                 | Kind::WriteConfig { .. }
                 | Kind::Answered => None,
             };
-            let late = || Answer::StillRunning(late_text(&self.requests.open[&id].kind).into());
+            let late = || Answer::StillRunning(late_text(&self.requests.open[&id].kind));
             if let Some(answer) = answer.or_else(|| over.then(late)) {
                 self.answer(&id, answer, out);
             }
@@ -630,72 +637,5 @@ fn object(text: &str) -> Result<Map<String, Value>, (Refusal, String)> {
             format!("expected a JSON object, found {other}"),
         )),
         Err(e) => Err((Refusal::BadRequest, format!("not valid JSON: {e}"))),
-    }
-}
-
-fn switchover_outcome(
-    cluster: &Cluster,
-    from: &MemberName,
-    candidate: Option<&MemberName>,
-) -> Option<Answer> {
-    let moved = |key: &&LeaderKey| key.owner != *from;
-    if let Some(new) = cluster.leader.as_ref().filter(moved) {
-        let leads = cluster
-            .members
-            .get(&new.owner)
-            .is_some_and(|m| m.is_primary() && m.is_running());
-        return leads.then(|| {
-            Answer::Done(match candidate {
-                Some(wanted) if *wanted != new.owner => {
-                    format!("Switched over to \"{}\" instead of \"{wanted}\"", new.owner)
-                }
-                Some(_) | None => format!("Successfully switched over to \"{}\"", new.owner),
-            })
-        });
-    }
-    // The leader is the old one and nothing is asked for any more: it was given up.
-    let given_up = cluster.failover.is_none() && cluster.leader.is_some();
-    given_up.then(|| Answer::Failed("Switchover failed".into()))
-}
-
-fn late_text(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Switchover { .. } => "Switchover status unknown",
-        Kind::Restart { .. } => "postgres is still starting",
-        Kind::CancelSwitchover | Kind::WriteConfig { .. } | Kind::Answered => {
-            "no verdict from the DCS"
-        }
-    }
-}
-
-fn describe(request: &OperatorRequest) -> String {
-    match request {
-        OperatorRequest::Switchover {
-            leader,
-            candidate: Some(c),
-            ..
-        } => format!("switchover from {leader} to {c}"),
-        OperatorRequest::Switchover {
-            leader,
-            candidate: None,
-            ..
-        } => format!("switchover from {leader}"),
-        OperatorRequest::Failover { candidate } => format!("failover to {candidate}"),
-        OperatorRequest::CancelSwitchover => "cancel the scheduled switchover".into(),
-        OperatorRequest::Restart => "restart".into(),
-        OperatorRequest::Reinitialize { .. } => "reinitialize".into(),
-        OperatorRequest::PatchConfig { .. } | OperatorRequest::PutConfig { .. } => {
-            "change the configuration".into()
-        }
-    }
-}
-
-fn told(answer: &Answer) -> String {
-    match answer {
-        Answer::Done(text)
-        | Answer::Accepted(text)
-        | Answer::Failed(text)
-        | Answer::StillRunning(text) => text.clone(),
-        Answer::Refused { why, .. } => format!("refused: {why}"),
     }
 }

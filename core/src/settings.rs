@@ -39,7 +39,8 @@ pub struct LocalPostgres {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Safety {
     pub fencer: FencerMode,
-    /// From the decision to stop at once until no backend is left. Measured at start, with a reserve.
+    /// From the decision to stop at once until no backend is left. What it takes at least is measured when a fencer
+    /// starts; the agent warns where that is more.
     pub stop_budget: Span,
     /// How much the clocks of this host and of the store may differ in rate, in millionths.
     pub clock_drift_ppm: u32,

@@ -209,6 +209,7 @@ async fn start_fencer(
     let armed = match &first {
         Input::Fencer(FencerInput::Ready { armed }) => {
             adopt_running(&fencer, data_dir).await;
+            warn_if_slow(&fencer, local.settings.safety.stop_budget).await;
             *armed
         }
         Input::Fencer(FencerInput::Lost { why }) => {
@@ -232,6 +233,25 @@ async fn start_fencer(
     Ok((Some(fencer), armed))
 }
 
+/// The deadline of every write authority leaves `stop_budget` for the stop (assumption A2).
+async fn warn_if_slow(fencer: &FencerHandle, budget: Span) {
+    let asked = tokio::time::timeout(FENCER_WITHIN, fencer.status()).await;
+    if let Ok(Ok(status)) = asked
+        && let Some(warning) = slow_stop(status.stop_measured, budget)
+    {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn slow_stop(measured: Span, budget: Span) -> Option<String> {
+    (measured > budget).then(|| {
+        format!(
+            "ending processes takes at least {measured} on this host, more than tanist.stop_budget ({budget}): \
+             a fencer could be late; raise stop_budget"
+        )
+    })
+}
+
 fn fresh_seed() -> anyhow::Result<u64> {
     use std::io::Read;
     let mut bytes = [0; 8];
@@ -252,5 +272,17 @@ fn finish(recorder: Recorder) {
         });
     if waiting.is_ok() {
         let _ = written.recv_timeout(RECORDER_WITHIN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_ends_processes_too_slowly_is_warned_of() {
+        assert_eq!(slow_stop(Span::millis(320), Span::secs(2)), None);
+        let warning = slow_stop(Span::secs(3), Span::secs(2)).unwrap();
+        assert!(warning.contains("stop_budget"), "{warning}");
     }
 }

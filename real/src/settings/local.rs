@@ -165,10 +165,7 @@ fn refuse_what_is_not_built(root: &Section<'_>) {
         root.without_effect(key, "there is no thread pool");
     }
     for key in ["ttl", "loop_wait", "retry_timeout", "standby_cluster"] {
-        root.without_effect(
-            key,
-            "it is a cluster-wide setting: patch it with edit-config",
-        );
+        root.without_effect(key, "it is a cluster-wide setting: patch /config");
     }
     if let Some(watchdog) = root.section("watchdog") {
         let mode = watchdog.text("mode").unwrap_or_else(|| "automatic".into());

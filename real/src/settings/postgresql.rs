@@ -175,10 +175,7 @@ fn refuse_what_is_not_built(section: &Section<'_>) {
     );
     section.not_built("krbsrvname", "Kerberos is not offered");
     section.not_built("use_unix_socket_repl", "replication connects over TCP");
-    section.without_effect(
-        "use_slots",
-        "it is a cluster-wide setting: patch it with edit-config",
-    );
+    section.without_effect("use_slots", "it is a cluster-wide setting: patch /config");
     for role in ["primary", "replica", "standby_leader"] {
         for kind in ["parameters", "pg_hba", "pg_ident"] {
             section.not_built(
@@ -224,6 +221,17 @@ fn read_login(section: &Section<'_>, name: &str) -> Option<Login> {
         if let Some(value) = login.text(key) {
             options.insert((*key).to_string(), value);
         }
+    }
+    let demanded = ["require", "verify-ca", "verify-full"];
+    if options
+        .get("sslmode")
+        .is_some_and(|mode| demanded.contains(&mode.as_str()))
+    {
+        login.beware(
+            "sslmode",
+            "pg_basebackup, pg_rewind and replication obey it; the agent's own short sessions are not encrypted",
+            "let pg_hba admit the members' addresses without TLS, or keep them in a network that you trust",
+        );
     }
     login.not_built(
         "sslpassword",

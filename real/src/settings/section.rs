@@ -169,12 +169,21 @@ impl<'a> Section<'a> {
 
     /// Patroni has this key, and nothing is lost by going without it here.
     pub fn without_effect(&self, key: &str, why: &str) {
+        self.beware(
+            key,
+            format!("has no effect here: {why}"),
+            "it may be removed",
+        );
+    }
+
+    /// The value is taken, and does not do all that it says.
+    pub fn beware(&self, key: &str, what: impl Into<String>, remedy: &str) {
         if let Some(node) = self.node(key) {
             self.findings.warn(Problem {
                 origin: node.origin.clone(),
                 path: self.path_of(key),
-                what: format!("has no effect here: {why}"),
-                remedy: "it may be removed".into(),
+                what: what.into(),
+                remedy: remedy.into(),
             });
         }
     }

@@ -111,7 +111,7 @@ fn read_safety(section: &Section<'_>) -> Safety {
             section.wrong(
                 "stop_budget",
                 format!("expected at least {STOP_BUDGET_MIN}, found {budget}"),
-                "leave it out: it is measured at start",
+                "leave it out: two seconds are enough on most hosts",
             );
         }
         safety.stop_budget = budget;

@@ -24,6 +24,8 @@ pub struct Plan {
     pub make: Make,
     pub pace: Pace,
     pub members: Vec<&'static str>,
+    /// Members of a cluster of Tanist's that run Patroni instead, and its program.
+    pub by_patroni: Option<(Vec<&'static str>, PathBuf)>,
     /// The agent's program; of Tanist, what stands beside it is taken along.
     pub program: PathBuf,
     /// Where the network is not the host's own: a namespace and an address for each member.
@@ -40,6 +42,7 @@ impl Plan {
             make: Make::Tanist,
             pace,
             members: vec!["a", "b", "c"],
+            by_patroni: None,
             program: program.to_path_buf(),
             network: Vec::new(),
             store_host: Ipv4Addr::LOCALHOST.into(),
@@ -74,6 +77,14 @@ impl Cluster {
         };
         let mut members = Vec::new();
         for (i, name) in plan.members.iter().enumerate() {
+            let theirs = plan
+                .by_patroni
+                .as_ref()
+                .filter(|(names, _)| names.contains(name));
+            let (make, program) = match theirs {
+                Some((_, patroni)) => (Make::Patroni, patroni),
+                None => (plan.make, &program),
+            };
             let local = (Namespace::Host, IpAddr::from(Ipv4Addr::LOCALHOST));
             let (namespace, host) = plan.network.get(i).cloned().unwrap_or(local);
             let home = folder.subfolder(name)?;
@@ -92,7 +103,7 @@ impl Cluster {
                 program: program.clone(),
             };
             let text = template::render(&template::Member {
-                make: plan.make,
+                make,
                 name,
                 pace: plan.pace,
                 store: etcd.address(),

@@ -2,9 +2,11 @@
 //! cluster of its own.
 
 use crate::ordeal::{Load, Loss, Ordeal};
-use crate::support::healthy_cluster;
+use crate::support::{healthy_cluster, tanistctl};
+use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 use tanist::testbed::cluster::{Cluster, Plan};
 use tanist::testbed::patroni;
 use tanist::testbed::template::{Make, Pace};
@@ -54,6 +56,32 @@ fn patronictl_lists_the_cluster_and_switches_it_over() {
     assert_eq!((ended.leader, ended.promotions), (candidate, 1));
 }
 
+/// One node at a time is swapped in a live cluster, and what Tanist lacks is asked for meanwhile: who has it leads.
+#[test]
+fn a_mode_that_tanist_lacks_is_handed_to_the_member_that_runs_patroni() {
+    let plan = Plan {
+        by_patroni: Some((vec!["c"], patroni::program().unwrap())),
+        ..Plan::three(Path::new(env!("CARGO_BIN_EXE_tanist")), Pace::Floor)
+    };
+    let cluster = Cluster::start(&plan).unwrap();
+    let healthy = cluster.wait_healthy(Duration::from_secs(60)).unwrap();
+    if healthy.leader == "c" {
+        let answer = cluster.switchover("c", Some("a")).unwrap();
+        assert_eq!(answer.code, 200, "{answer:?}");
+    }
+    let mut ordeal = Ordeal::on(cluster, Load::Kind);
+    assert_ne!(ordeal.old.name(), "c");
+    ordeal.strike();
+    let asked = json!({"synchronous_mode": true});
+    let patched = ordeal.cluster.patch_config(&asked).unwrap();
+    assert_eq!(patched.code, 200, "{patched:?}");
+    assert_eq!(ordeal.wait_new_leader(Duration::from_secs(60)).name(), "c");
+    let told = ordeal.old.get("/trace?n=200").unwrap().body;
+    assert!(told.contains("synchronous_mode"), "{told}");
+    let ended = ordeal.end(Loss::None);
+    assert_eq!((ended.leader.as_str(), ended.promotions), ("c", 1));
+}
+
 #[test]
 fn tanistctl_lists_a_cluster_that_patroni_runs_as_patronictl_does() {
     let plan = Plan {
@@ -63,12 +91,7 @@ fn tanistctl_lists_a_cluster_that_patroni_runs_as_patronictl_does() {
     let cluster = Cluster::start(&plan).unwrap();
     let config = cluster.members()[0].config();
     let arguments = ["list", "-f", "json"];
-    let ours = Command::new(env!("CARGO_BIN_EXE_tanistctl"))
-        .arg("-c")
-        .arg(config)
-        .args(arguments)
-        .output()
-        .unwrap();
+    let ours = tanistctl(config, &arguments);
     assert!(ours.status.success(), "{ours:?}");
     let theirs = patronictl(config, &arguments);
     assert!(theirs.status.success(), "{theirs:?}");

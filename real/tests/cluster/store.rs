@@ -1,19 +1,24 @@
 //! The store goes away, hangs, forgets, or cannot be reached by the primary alone.
 
 use crate::ordeal::{Load, Loss, Ordeal, authority_max};
-use crate::support::{healthy_cluster, plan};
+use crate::support::{healthy_cluster, pace, plan};
 use rustix::process::Signal;
 use std::time::Duration;
 use tanist::testbed::cluster::{Cluster, Plan};
 use tanist::testbed::member::Member;
 use tanist::testbed::network::Network;
+use tanist::testbed::template::Pace;
 
 #[test]
 fn store_away_for_less_than_the_authority_lasts_causes_no_demotion() {
     let mut ordeal = Ordeal::begin();
     ordeal.strike();
     ordeal.cluster.etcd.kill().unwrap();
-    std::thread::sleep(Duration::from_millis(800));
+    // The authority lasts for the ttl, less what the lease may be old by and what a stop takes.
+    std::thread::sleep(match pace() {
+        Pace::Fast => Duration::from_millis(800),
+        Pace::Floor | Pace::Default => pace().ttl() / 3,
+    });
     ordeal.cluster.etcd.resume().unwrap();
     std::thread::sleep(2 * authority_max());
     let old = ordeal.old.clone();

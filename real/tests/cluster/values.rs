@@ -2,7 +2,9 @@
 
 use crate::ordeal::{Load, Loss, Ordeal};
 use crate::support::healthy_cluster;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
+use tanist::testbed::member::Member;
 
 const KEYS: [&str; 9] = [
     "leader",
@@ -16,18 +18,25 @@ const KEYS: [&str; 9] = [
     "members/a",
 ];
 
+/// Of these at least one of the values is none that the key may have.
+const TELLING: [&str; 8] = [
+    "leader",
+    "config",
+    "initialize",
+    "history",
+    "status",
+    "failover",
+    "sync",
+    "members/a",
+];
+
 const VALUES: [&[u8]; 5] = [b"", b"{", b"null", b"[1,", b"\xff\xfe\x00 not text"];
 
 #[test]
 fn senseless_values_in_any_key_are_survived() {
     let mut ordeal = Ordeal::on(healthy_cluster(), Load::Kind);
     let agents: Vec<_> = ordeal.cluster.members().iter().map(|m| m.agent()).collect();
-    let systems: Vec<_> = ordeal
-        .cluster
-        .members()
-        .iter()
-        .map(|m| m.value(SYSTEM).unwrap())
-        .collect();
+    let directories = data_directories(&ordeal);
     ordeal.strike();
     let saved: Vec<_> = KEYS
         .iter()
@@ -39,6 +48,12 @@ fn senseless_values_in_any_key_are_survived() {
             ordeal.cluster.etcd.put(&path, value).unwrap();
             std::thread::sleep(Duration::from_millis(700));
         }
+        let reason = format!("DCS key {key} cannot be read (");
+        assert!(
+            !TELLING.contains(key) || ordeal.cluster.members().iter().any(|m| tells(m, &reason)),
+            "nobody tells: {reason}\n{}",
+            ordeal.cluster.story()
+        );
         // What only people write stays as people mend it.
         match (*key, before) {
             ("config" | "initialize", Some(value)) => {
@@ -61,14 +76,21 @@ fn senseless_values_in_any_key_are_survived() {
         .unwrap();
     let after: Vec<_> = ordeal.cluster.members().iter().map(|m| m.agent()).collect();
     assert_eq!(after, agents, "an agent has ended");
-    let same: Vec<_> = ordeal
-        .cluster
-        .members()
-        .iter()
-        .map(|m| m.value(SYSTEM).unwrap())
-        .collect();
-    assert_eq!(same, systems, "data was made anew");
+    assert_eq!(data_directories(&ordeal), directories, "data was made anew");
     ordeal.end(Loss::WithinBound);
 }
 
-const SYSTEM: &str = "SELECT system_identifier FROM pg_control_system()";
+/// Each member's data directory as the file system knows it: one that was cloned or founded anew is another.
+fn data_directories(ordeal: &Ordeal) -> Vec<u64> {
+    let members = ordeal.cluster.members().iter();
+    members
+        .map(|m| std::fs::metadata(m.data_dir()).unwrap().ino())
+        .collect()
+}
+
+/// In the log and in the view alike.
+fn tells(member: &Member, reason: &str) -> bool {
+    let log = std::fs::read_to_string(member.log()).unwrap_or_default();
+    let view = member.get("/trace?n=200").map(|answer| answer.body);
+    log.contains(reason) && view.is_ok_and(|told| told.contains(reason))
+}

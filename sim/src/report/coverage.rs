@@ -12,6 +12,16 @@ pub fn page(tally: &Tally, command: &str) -> String {
         tally.runs,
         tally.simulated.as_secs() / 3_600
     );
+    if tally.finds.is_empty() {
+        page.push_str("No promise was broken in any of them.\n\n");
+    }
+    for (promise, find) in &tally.finds {
+        let _ = writeln!(
+            page,
+            "**Broken: {promise}**, in {} runs, first with seed {:x}.\n",
+            find.runs, find.seed
+        );
+    }
     page.push_str("## Marks\n\nSituations without which a run proves little, and the runs that were in them.\n\n");
     page.push_str("| mark | runs | first seed | |\n|---|---:|---|---|\n");
     for mark in Mark::ALL {
