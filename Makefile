@@ -11,7 +11,7 @@ PROFILE = --profile swarm
 export TANIST_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants swarm madsim cluster test test-all table
+.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants swarm madsim cluster test test-all table
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -25,8 +25,10 @@ binaries:
 	$(CARGO) build $(PROFILE) -p tanist --bins
 
 DEMO ?= watch
-demo: servers binaries
+demo: plan servers binaries
 	@target/swarm/tanist-demo $(DEMO)
+plan:
+	@cat real/demo/plan
 demo-stop:
 	@$(CARGO) run $(PROFILE) --quiet -p tanist --bin tanist-demo -- stop
 demo-ci:

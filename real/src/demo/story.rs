@@ -19,16 +19,6 @@ const HEAL_LIMIT: Duration = Duration::from_secs(180);
 /// `maximum_lag_on_failover` of the cluster.
 const LAG_BYTES_MAX: u64 = 1_048_576;
 
-const PLAN: &str = "\
-This starts etcd, three tanist agents with a PostgreSQL each, and HAProxy; all as an ordinary user, on free
-ports, in a folder of its own. Then it
-  1. shows the cluster and writes through HAProxy,
-  2. makes rows that only the primary has, and kills its agent, its fencer and its postmaster with SIGKILL,
-  3. shows who waits for what and why, who takes over, where the time went and what was lost,
-  4. starts the old primary again, which rewinds and rejoins,
-  5. hands over as planned, without losing a row,
-  6. replays what the flight recorders wrote, and writes this run's timeline.";
-
 pub(super) fn tell(mode: Mode, program: &Path, folder: Folder) -> anyhow::Result<()> {
     let mut demo = Demo::begin(mode, program, folder)?;
     if let Err(why) = demo.steps() {
@@ -52,7 +42,7 @@ struct Demo {
 
 impl Demo {
     fn begin(mode: Mode, program: &Path, folder: Folder) -> anyhow::Result<Demo> {
-        println!("{PLAN}\n\nfolder: {}", folder.path().display());
+        println!("folder: {}", folder.path().display());
         let mut console = Console::new(6);
         console.step("Three empty directories become a cluster");
         let began = Stamp::now();

@@ -3,6 +3,7 @@
 
 mod baseline;
 mod bootstrap;
+mod demo;
 mod interop;
 mod ordeal;
 mod pause;

@@ -67,6 +67,16 @@ fn killed_agent_fencer_and_postmaster_are_survived_and_the_old_primary_rejoins()
     assert_eq!(ordeal.end(Loss::WithinBound).promotions, 1);
 }
 
+/// The same under a supervisor and with sessions that never look: the bound is the agent's restart.
+#[test]
+fn killed_agent_fencer_and_postmaster_leave_nothing_that_commits_once_the_agent_is_back() {
+    let mut ordeal = Ordeal::begin();
+    ordeal.cluster.supervise();
+    ordeal.strike();
+    lose(&ordeal.old).unwrap();
+    ordeal.end(Loss::WithinBound);
+}
+
 #[test]
 fn killed_fencer_is_replaced_or_writes_stop() {
     let mut ordeal = Ordeal::begin();
