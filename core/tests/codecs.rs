@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use tanist_core::cluster::Cluster;
-use tanist_core::config::Config;
+use tanist_core::config::{self, Config};
 use tanist_core::dcs::{KeyValue, LeaseId, Revision, Snapshot};
 use tanist_core::iso::{iso_time, parse_iso};
 use tanist_core::keys::{self, FailoverKey, HistoryKey, HistoryRow, Status, SyncKey};
@@ -235,6 +235,31 @@ proptest! {
     fn instants_come_back_to_the_microsecond(micros in 0_i64..253_402_300_800_000_000, text in any::<String>()) {
         prop_assert_eq!(parse_iso(&iso_time(Wall(micros))), Some(Wall(micros)));
         let _ = parse_iso(&text);
+    }
+
+    #[test]
+    fn a_change_of_the_configuration_does_what_it_says_and_leaves_the_rest(
+        stored in prop::collection::btree_map("[a-d]", any_json(), 0..4),
+        changes in prop::collection::btree_map("[a-d]", any_json(), 0..4),
+    ) {
+        let before: Map<String, Value> = stored.into_iter().collect();
+        let changes: Map<String, Value> = changes.into_iter().collect();
+        let mut after = before.clone();
+        config::patch(&mut after, &changes);
+        for (key, value) in &before {
+            if !changes.contains_key(key) {
+                prop_assert_eq!(after.get(key), Some(value));
+            }
+        }
+        for (key, change) in &changes {
+            prop_assert_eq!(after.contains_key(key), !change.is_null());
+            if !change.is_null() && !change.is_object() {
+                prop_assert_eq!(after.get(key), Some(change));
+            }
+        }
+        let mut twice = after.clone();
+        config::patch(&mut twice, &changes);
+        prop_assert_eq!(twice, after);
     }
 
     #[test]

@@ -245,6 +245,29 @@ fn a_load_balancer_reads_the_code_and_a_person_the_status() {
     assert_eq!(trace["recent"][0]["text"], "leads: the key is mine");
 }
 
+/// Monitoring reads these bodies: a field that changes its name or its kind is a change that must be meant.
+#[test]
+fn the_bodies_that_monitoring_reads_keep_their_form() {
+    let member = member(silent);
+    for (name, target) in [
+        ("patroni", "/patroni"),
+        ("cluster", "/cluster"),
+        ("history", "/history"),
+        ("config", "/config"),
+    ] {
+        let mut body: Value = serde_json::from_str(&member.ask("GET", target).1).unwrap();
+        if let Some(seen) = body.get_mut("dcs_last_seen") {
+            assert!(seen.as_i64().is_some_and(|at| at > 1_700_000_000), "{seen}");
+            *seen = "now, in seconds".into();
+        }
+        if let Some(left) = body.pointer_mut("/tanist/authority/until_ms_left") {
+            assert!(left.as_u64().is_some_and(|ms| ms <= 60_000), "{left}");
+            *left = "what is left, in milliseconds".into();
+        }
+        insta::assert_snapshot!(name, serde_json::to_string_pretty(&body).unwrap());
+    }
+}
+
 #[test]
 fn primary_says_no_when_authority_has_ended_although_the_view_is_unchanged() {
     let member = member(silent);
