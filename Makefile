@@ -11,7 +11,7 @@ PROFILE = --profile swarm
 export TANIST_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants swarm madsim cluster test test-all table
+.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants canaries swarm madsim cluster test test-all table
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -65,6 +65,10 @@ scenarios:
 mutants:
 	$(CARGO) test $(PROFILE) -p tanist-sim --test mutants
 
+# Deliberate bugs at a member's boundary, in drawn plans and in the stories that name them; writes reports/canaries.md.
+canaries:
+	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- canaries --runs 300 --report reports/canaries.md
+
 # Drawn plans, as many as fit into the box, from a seed of this commit's own, so that each commit looks at others.
 # `make swarm BOX=15m`, `make swarm SEED=1 RUNS=100000 REPORT=reports/coverage.md`.
 BOX ?= 90s
@@ -104,7 +108,7 @@ test:
 test-all: export TABLE = $(CURDIR)/reports/test-all.md
 test-all: table test
 	@BOX=15m LABEL="15 minutes of new plans" .ci/steps swarm
-	@.ci/steps madsim
+	@.ci/steps canaries madsim
 	@TANIST_PACE=default LABEL="default timing" .ci/steps cluster
 
 table: servers

@@ -1,5 +1,6 @@
-//! Can the checkers fail? Each deliberate bug must make its invariant fire within a number of drawn runs,
-//! in which the true core keeps every promise. Knows nothing of what the bugs are.
+//! Can the checkers fail? Each deliberate bug must make its invariant fire within a number of drawn runs, in which the
+//! true core keeps every promise, or make a story fail that the true core tells as it should. Knows nothing of what the
+//! bugs are.
 
 use crate::attempt::{Runner, signature};
 use crate::plan::Plan;
@@ -20,11 +21,16 @@ pub struct Sung {
     pub others: BTreeMap<String, u64>,
     /// Seeds on which the true core broke a promise, too: they prove nothing.
     pub honest_finds: Vec<u64>,
+    /// The scenarios that name the bug, and whether they fail in its world.
+    pub stories: Vec<(String, bool)>,
 }
 
 impl Sung {
+    /// Something noticed it, and nothing that claims to did not.
     pub fn is_caught(&self) -> bool {
-        self.runs.is_some() && self.honest_finds.is_empty()
+        let told = self.stories.iter().all(|(_, fails)| *fails);
+        let noticed = self.runs.is_some() || !self.stories.is_empty();
+        noticed && told && self.honest_finds.is_empty()
     }
 }
 
@@ -47,6 +53,7 @@ pub fn sing(
         seed: 0,
         others: BTreeMap::new(),
         honest_finds: Vec::new(),
+        stories: Vec::new(),
     };
     for (nth, seed) in seeds.enumerate() {
         let plan = plan_of(seed);
@@ -68,31 +75,34 @@ pub fn sing(
 }
 
 /// The page that is kept.
-pub fn page(all: &[Sung], scenarios: &BTreeMap<Canary, Vec<String>>, command: &str) -> String {
+pub fn page(all: &[Sung], command: &str) -> String {
     let mut page = String::from("# Canaries\n\n");
     let _ = writeln!(
         page,
-        "Each line is a deliberate bug at the boundary of a member, the invariant that must catch it, and how many drawn\n\
-         runs that took. The true core holds on the same seeds. Written by `{command}`.\n"
+        "Each line is a deliberate bug at the boundary of a member, the invariant that it is meant for, how many drawn\n\
+         runs that took, and the stories that fail on it. The true core holds on the same seeds and in the same stories.\n\
+         Bugs inside the core are in `sim/tests/mutants.txt`. Written by `{command}`.\n"
     );
-    page.push_str("| canary | must be caught by | runs needed | seed | fired before | scenarios that fail on it |\n");
+    page.push_str(
+        "| canary | meant for | runs needed | seed | fired before | stories that fail on it |\n",
+    );
     page.push_str("|---|---|---:|---|---|---|\n");
     for sung in all {
         let runs = match sung.runs {
             Some(runs) => runs.to_string(),
-            None => "not caught".into(),
+            None => "-".into(),
         };
         let others: Vec<String> = sung.others.keys().map(|other| cut(other)).collect();
-        let told = scenarios
-            .get(&sung.canary)
-            .map_or_else(String::new, |names| names.join(", "));
+        let failing = sung.stories.iter().filter(|(_, fails)| *fails);
+        let told: Vec<&str> = failing.map(|(name, _)| name.as_str()).collect();
         let _ = writeln!(
             page,
-            "| {} | {} | {runs} | {:x} | {} | {told} |",
+            "| {} | {} | {runs} | {:x} | {} | {} |",
             sung.canary.name(),
             sung.canary.caught_by(),
             sung.seed,
-            others.join(", ")
+            others.join(", "),
+            told.join(", ")
         );
     }
     page

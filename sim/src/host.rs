@@ -13,6 +13,7 @@ use tanist_core::input::Input;
 use tanist_core::name::{OpId, Term};
 use tanist_core::postgres::Operation;
 use tanist_core::time::Mono;
+use tanist_core::timeline::TimelineId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Power {
@@ -110,6 +111,8 @@ pub struct Lane {
     pub term: Option<Term>,
     /// The start of the source's server that a copy is taken from: one connection from beginning to end.
     pub source_run: Option<u32>,
+    /// What the control file there showed as its timeline when this began.
+    pub source_timeline: Option<TimelineId>,
 }
 
 pub struct FencerProcess {

@@ -14,7 +14,6 @@ use tanist_core::name::{OpId, Term};
 use tanist_core::peer::PeerAnswer;
 use tanist_core::postgres::{
     DataDir, DiscardReason, Observation, Operation, PgInput, PromotionMark, StopMode, StopPlan,
-    UpstreamFacts,
 };
 use tanist_core::time::{Mono, Span};
 
@@ -46,18 +45,16 @@ canaries! {
     NeverExtend "never-extend" caught by "L03";
     /// An acquisition that lost is told as won.
     ConflictIsSuccess "conflict-is-success" caught by "S02";
-    /// An acquisition without a verdict is told as won.
-    UnknownIsSuccess "unknown-is-success" caught by "S02";
-    /// A stop is told as done and never begun.
-    StopNeverSent "stop-never-sent" caught by "S03";
+    /// A stop is told as done and never begun: asked for again and again.
+    StopNeverSent "stop-never-sent" caught by "L07";
     /// A standby that looks at itself promotes, whoever leads.
     PromoteWithoutKey "promote-without-key" caught by "S02";
     /// A half-rewound directory looks whole.
     HalfRewoundLooksWhole "half-rewound-looks-whole" caught by "S15";
     /// The granted ttl is told doubled.
     DoubledTtl "doubled-ttl" caught by "S03";
-    /// Data is discarded before each start.
-    DiscardBeforeStart "discard-before-start" caught by "S16";
+    /// Data is discarded where a start is asked for.
+    DiscardBeforeStart "discard-before-start" caught by "L01";
     /// `initialize` is written without any condition, by whoever looks.
     InitializeAnew "initialize-anew" caught by "S17";
     /// The leader key is written without looking whether it is there.
@@ -72,14 +69,12 @@ canaries! {
     NofailoverLost "nofailover-lost" caught by "S10";
     /// Replies to operators are dropped.
     RepliesDropped "replies-dropped" caught by "L06";
-    /// The source's control file is told to show its timeline before it does.
-    ControlFileLies "control-file-lies" caught by "S15";
     /// Renewals are told as done and never sent.
     RenewalsImagined "renewals-imagined" caught by "S03";
     /// Peers that answer seem to hold no WAL at all.
     PeersLookBehind "peers-look-behind" caught by "S11";
     /// A rewind is told as done and never run.
-    RewindImagined "rewind-imagined" caught by "S14";
+    RewindImagined "rewind-imagined" caught by "L02";
     /// The leader key is given away while PostgreSQL is only being stopped.
     ReleaseEarly "release-early" caught by "S01";
 }
@@ -170,7 +165,6 @@ impl Sabotage {
                     let why = DiscardReason::ReinitRequested;
                     let discard = self.forge(Operation::DiscardData { why }, None);
                     kept.push(discard);
-                    kept.push(effect);
                 }
                 (
                     Canary::ReleaseEarly,
@@ -265,10 +259,7 @@ impl Sabotage {
                 Canary::ConflictIsSuccess,
                 DcsRequest::Acquire { .. },
                 DcsOutcome::Conflict { .. },
-            )
-            | (Canary::UnknownIsSuccess, DcsRequest::Acquire { .. }, DcsOutcome::Unknown(_)) => {
-                self.won()
-            }
+            ) => self.won(),
             (_, _, outcome) => outcome,
         }
     }
@@ -325,16 +316,6 @@ impl Sabotage {
     }
     pub fn imagines_renewal(&self) -> bool {
         self.is(Canary::RenewalsImagined)
-    }
-    pub fn facts(&self, facts: UpstreamFacts) -> UpstreamFacts {
-        if !self.is(Canary::ControlFileLies) {
-            return facts;
-        }
-        let control_timeline = facts.history.timeline;
-        UpstreamFacts {
-            control_timeline,
-            ..facts
-        }
     }
     pub fn says_primary(&self, _seat: Seat) -> bool {
         self.is(Canary::AlwaysSaysPrimary)

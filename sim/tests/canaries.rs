@@ -1,29 +1,32 @@
-//! The checkers can fail: each of these deliberate bugs breaks a promise in a story that the true core keeps.
-//! All of the bugs, on drawn runs, are `tanist-sim canaries`.
+//! The checkers can fail: each of these deliberate bugs makes its own invariant fire within a few drawn runs, in which
+//! the true core keeps every promise. All of the bugs, with more runs and their stories, are `tanist-sim canaries`.
 
-use std::path::Path;
+use tanist_core::time::Span;
 use tanist_sim::attempt::{honestly, sabotaged};
-use tanist_sim::library;
+use tanist_sim::canaries::sing;
 use tanist_sim::sabotage::Canary;
+use tanist_sim::swarm;
 
-/// Three members, of which two race: every step from founding to streaming is in it.
-const STORY: &str = "bootstrap/two_members_race_for_initialize.scn";
+const RUNS: u64 = 8;
 
 fn is_caught(name: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../scenarios")
-        .join(STORY);
-    let plan = library::load(&file).expect("the story can be read");
     let canary = Canary::named(name).expect("the bug has this name");
-    let honest = honestly(&plan).verdict;
-    assert!(honest.held(), "the true core: {}", honest.sentence());
-    let verdict = sabotaged(&plan, canary).verdict;
-    assert!(!verdict.held(), "nobody noticed {name}");
+    let plan_of = |seed| swarm::plan(seed, Span::secs(300));
+    let with_bug = |plan: &_| sabotaged(plan, canary);
+    let sung = sing(canary, 1..=RUNS, &plan_of, &with_bug, &honestly);
+    let (by, others) = (canary.caught_by(), &sung.others);
+    assert!(sung.honest_finds.is_empty(), "{:x?}", sung.honest_finds);
+    assert!(sung.runs.is_some(), "{name}: not {by}, but {others:?}");
 }
 
 #[test]
 fn a_standby_that_promotes_without_the_key_is_caught() {
     is_caught("promote-without-key");
+}
+
+#[test]
+fn a_lost_race_that_is_taken_for_won_is_caught() {
+    is_caught("conflict-is-success");
 }
 
 #[test]
@@ -52,11 +55,26 @@ fn a_lease_believed_twice_as_long_is_caught() {
 }
 
 #[test]
-fn data_discarded_before_a_start_is_caught() {
+fn a_stop_that_is_never_sent_is_caught() {
+    is_caught("stop-never-sent");
+}
+
+#[test]
+fn data_discarded_where_a_start_was_asked_for_is_caught() {
     is_caught("discard-before-start");
 }
 
 #[test]
 fn renewals_that_only_the_agent_imagines_are_caught() {
     is_caught("renewals-imagined");
+}
+
+#[test]
+fn answers_that_never_reach_the_operator_are_caught() {
+    is_caught("replies-dropped");
+}
+
+#[test]
+fn a_fencer_that_is_never_told_of_renewals_is_caught() {
+    is_caught("never-extend");
 }

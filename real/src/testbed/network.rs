@@ -17,6 +17,10 @@ pub struct Network {
 impl Network {
     /// `count` namespaces, each with an address on the bridge; the host itself has one too.
     pub fn new(count: u8) -> anyhow::Result<Network> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "a network of its own for each member needs root: run the tests as root"
+        );
         let id = std::process::id() % 100_000;
         let mut network = Network {
             bridge: format!("tnb{id}"),

@@ -5,6 +5,7 @@ use super::{Ended, cannot};
 use crate::attempt::{as_one_of_many, sabotaged};
 use crate::canaries::{Sung, page, sing};
 use crate::library::{self, Unreadable};
+use crate::plan::Plan;
 use crate::sabotage::Canary;
 use crate::scenario::lex::show_span;
 use crate::swarm;
@@ -38,7 +39,14 @@ pub fn command(args: &Canaries) -> Ended {
     } else {
         &args.names
     };
-    let all: Vec<Sung> = chosen.iter().map(|canary| one(args, *canary)).collect();
+    let stories = match by_canary(args) {
+        Ok(stories) => stories,
+        Err(e) => return cannot(e),
+    };
+    let all: Vec<Sung> = chosen
+        .iter()
+        .map(|canary| one(args, *canary, stories.get(canary)))
+        .collect();
     let missed = all.iter().filter(|sung| !sung.is_caught()).count();
     println!("{} canaries, {missed} not caught", all.len());
     if let Some(path) = &args.report {
@@ -48,9 +56,7 @@ pub fn command(args: &Canaries) -> Ended {
             show_span(args.chaos),
             args.seed_from
         );
-        let written = by_canary(args)
-            .and_then(|scenarios| library::store(path, &page(&all, &scenarios, &command)));
-        if let Err(e) = written {
+        if let Err(e) = library::store(path, &page(&all, &command)) {
             return cannot(e);
         }
     }
@@ -61,11 +67,18 @@ pub fn command(args: &Canaries) -> Ended {
     }
 }
 
-fn one(args: &Canaries, canary: Canary) -> Sung {
+fn one(args: &Canaries, canary: Canary, stories: Option<&Vec<(String, Plan)>>) -> Sung {
     let seeds = (0..args.runs).map(|nth| args.seed_from.wrapping_add(nth));
     let plan_of = |seed| swarm::plan(seed, args.chaos);
     let with_bug = |plan: &_| sabotaged(plan, canary);
-    let sung = sing(canary, seeds, &plan_of, &with_bug, &as_one_of_many);
+    let mut sung = sing(canary, seeds, &plan_of, &with_bug, &as_one_of_many);
+    for (name, plan) in stories.into_iter().flatten() {
+        let fails = !sabotaged(plan, canary).verdict.held();
+        if !fails {
+            println!("{}: {name} HOLDS with it", canary.name());
+        }
+        sung.stories.push((name.clone(), fails));
+    }
     match sung.runs {
         Some(runs) => println!(
             "{}: {} after {runs} runs",
@@ -73,11 +86,12 @@ fn one(args: &Canaries, canary: Canary) -> Sung {
             canary.caught_by()
         ),
         None => println!(
-            "{}: NOT CAUGHT by {} in {} runs; fired: {:?}",
+            "{}: not {} in {} runs; fired: {:?}; stories that fail on it: {}",
             canary.name(),
             canary.caught_by(),
             args.runs,
-            sung.others
+            sung.others,
+            sung.stories.iter().filter(|(_, fails)| *fails).count()
         ),
     }
     if !sung.honest_finds.is_empty() {
@@ -86,9 +100,9 @@ fn one(args: &Canaries, canary: Canary) -> Sung {
     sung
 }
 
-/// Which scenarios fail on which canary, as their headers say.
-fn by_canary(args: &Canaries) -> Result<BTreeMap<Canary, Vec<String>>, Unreadable> {
-    let mut found: BTreeMap<Canary, Vec<String>> = BTreeMap::new();
+/// Which scenarios are to fail on which canary, as their headers say.
+fn by_canary(args: &Canaries) -> Result<BTreeMap<Canary, Vec<(String, Plan)>>, Unreadable> {
+    let mut found: BTreeMap<Canary, Vec<(String, Plan)>> = BTreeMap::new();
     for file in library::scenarios(&args.scenarios)? {
         let plan = library::load(&file)?;
         let below = file
@@ -96,10 +110,8 @@ fn by_canary(args: &Canaries) -> Result<BTreeMap<Canary, Vec<String>>, Unreadabl
             .unwrap_or(&file)
             .with_extension("");
         for canary in plan.fails_on().into_iter().filter_map(Canary::named) {
-            found
-                .entry(canary)
-                .or_default()
-                .push(below.display().to_string());
+            let story = (below.display().to_string(), plan.clone());
+            found.entry(canary).or_default().push(story);
         }
     }
     Ok(found)

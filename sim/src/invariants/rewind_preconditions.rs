@@ -1,5 +1,5 @@
-//! S15: `pg_rewind` runs only against a source that is out of recovery and shows its own timeline in its control
-//! file, and a directory in the middle of a rewind or of a base backup is never started.
+//! S15: `pg_rewind` runs only against a source that shows its own timeline in its control file, and a directory in the
+//! middle of a rewind or of a base backup is never started. (From a source in recovery the adapter refuses to rewind.)
 //!
 //! Why the control file: `pg_rewind` compares the two control files' timelines and does nothing when they
 //! are equal. Right after a promotion the source's file still shows the old timeline, the tool says "no
@@ -14,7 +14,6 @@ use crate::wire::Seat;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Ready,
-    InRecovery,
     /// Its control file shows another timeline than the one that it writes.
     ControlFileLags,
 }
@@ -23,10 +22,6 @@ impl Oracle {
     pub fn rewinds(&mut self, seat: Seat, source: Source, at: Moment) {
         let verdict = match source {
             Source::Ready => Ok(()),
-            Source::InRecovery => Err(format!(
-                "member {} is rewound against a source in recovery",
-                seat.0
-            )),
             Source::ControlFileLags => Err(format!(
                 "member {} is rewound against a source whose control file lags its promotion",
                 seat.0

@@ -13,6 +13,7 @@ use crate::world::World;
 use tanist_core::lsn::Lsn;
 use tanist_core::postgres::{DbState, Ended, Operation, SystemId, Upstream};
 use tanist_core::time::Span;
+use tanist_core::timeline::TimelineId;
 
 impl World {
     /// Begins a command of the exclusive lane that runs in a process of its own.
@@ -176,7 +177,7 @@ impl World {
             self.abandon_rewind(seat);
             return refuse("could not fetch remote file: server closed the connection");
         }
-        if self.readiness(from) == Source::InRecovery {
+        if !self.is_primary(from) {
             // The adapter asks once more before the tool writes anything.
             return refuse("the source is in recovery");
         }
@@ -187,9 +188,15 @@ impl World {
         let Some(common) = self.wal.common(mine.wal, theirs.wal) else {
             return refuse("source and target clusters are from different systems");
         };
-        self.oracle
-            .rewinds(seat, self.readiness(from), self.agenda.now());
-        if mine.control.timeline == theirs.control.timeline {
+        let shown = self
+            .timeline_shown_at_the_begin(seat)
+            .unwrap_or(theirs.control.timeline);
+        let source = match shown == self.wal.timeline(theirs.wal.branch) {
+            true => Source::Ready,
+            false => Source::ControlFileLags,
+        };
+        self.oracle.rewinds(seat, source, self.agenda.now());
+        if mine.control.timeline == shown {
             self.mark(Mark::RewindDidNothing);
             return Ended::Done;
         }
@@ -231,19 +238,15 @@ impl World {
 
     /// A source in recovery, or one whose control file does not show its timeline yet, makes a rewind
     /// that does nothing or copies too little.
-    fn readiness(&self, from: Seat) -> Source {
-        let source = &self.pgs[from.index()];
-        if source
-            .server
-            .as_ref()
-            .is_none_or(|s| s.phase != Phase::Primary)
-        {
-            return Source::InRecovery;
-        }
-        match source.dir.control.timeline == self.wal.timeline(source.dir.wal.branch) {
-            true => Source::Ready,
-            false => Source::ControlFileLags,
-        }
+    fn is_primary(&self, from: Seat) -> bool {
+        let server = self.pgs[from.index()].server.as_ref();
+        server.is_some_and(|s| s.phase == Phase::Primary)
+    }
+
+    /// The source's control file is read before anything else, and not again.
+    fn timeline_shown_at_the_begin(&self, seat: Seat) -> Option<TimelineId> {
+        let agent = self.hosts[seat.index()].agent.as_ref();
+        agent.and_then(|a| a.lane.as_ref()?.source_timeline)
     }
 
     fn rewound(&mut self, seat: Seat, common: Position, theirs: &DataDir) {

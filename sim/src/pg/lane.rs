@@ -21,10 +21,11 @@ impl World {
         term: Option<Term>,
     ) {
         self.watch_operation(seat, &operation, term);
-        let source_run = match &operation {
+        let source = match &operation {
             Operation::Clone { source } | Operation::Rewind { source } => {
                 let from = self.seat_of_host(&source.address.host);
-                from.map(|from| self.pgs[from.index()].run)
+                let pg = from.map(|from| &self.pgs[from.index()]);
+                pg.map(|pg| (pg.run, pg.dir.control.timeline))
             }
             Operation::Initdb
             | Operation::PostBootstrap
@@ -42,7 +43,8 @@ impl World {
             op,
             operation: operation.clone(),
             term,
-            source_run,
+            source_run: source.map(|(run, _)| run),
+            source_timeline: source.map(|(_, timeline)| timeline),
         });
         let (member, verb) = (self.name(seat), operation.verb().to_string());
         self.tell_story(What::Operation {

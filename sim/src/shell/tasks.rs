@@ -62,7 +62,6 @@ impl World {
             let facts = from
                 .filter(open)
                 .and_then(|from| self.upstream_facts(seat, from, *mine));
-            let facts = facts.map(|facts| self.sabotage.facts(facts));
             return facts.map_or_else(|| failed("could not connect"), Ended::Upstream);
         }
         let answers = self.pgs[seat.index()]
@@ -146,18 +145,10 @@ impl World {
         }
     }
 
-    /// An operator's request has ended.
+    /// An operator's request has ended: one answer is all it gets, be it that nobody knows what becomes of it.
     pub(crate) fn answered(&mut self, seat: Seat, request: RequestId, answer: Answer) {
         let member = self.name(seat);
-        self.tell_story(What::Answered {
-            member,
-            answer: answer.clone(),
-        });
-        match answer {
-            Answer::StillRunning(_) => {}
-            Answer::Done(_) | Answer::Accepted(_) | Answer::Refused { .. } | Answer::Failed(_) => {
-                self.requests.answered(&request);
-            }
-        }
+        self.tell_story(What::Answered { member, answer });
+        self.requests.answered(&request);
     }
 }
