@@ -1,6 +1,7 @@
 //! From empty directories to a cluster that replicates.
 
 use crate::support::{healthy_cluster, plan};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tanist::testbed::account::Account;
 use tanist::testbed::cluster::Cluster;
@@ -22,6 +23,21 @@ fn three_empty_directories_become_a_leader_and_two_streaming_standbys_within_ten
     );
     assert_eq!(healthy.timeline, 1);
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+/// Versions that can take a live lease away are told of; the one that Debian 12 has is among them.
+#[test]
+fn an_etcd_that_can_revoke_a_live_lease_is_warned_of() {
+    let asked = Command::new("etcd").arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&asked.stdout).into_owned();
+    let cluster = healthy_cluster();
+    let log = std::fs::read_to_string(cluster.members()[0].log()).unwrap();
+    let warned = log.contains("this etcd version can revoke a live lease");
+    assert_eq!(
+        warned,
+        version.contains("etcd Version: 3.4.23"),
+        "{version}{log}"
+    );
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tanist::testbed::{flight, http, wait_for};
 
 /// The binary under test, and the one of the other profile that `TANIST_OTHER_BUILD` names.
-fn builds() -> Vec<PathBuf> {
+fn builds() -> [PathBuf; 2] {
     let other = std::env::var_os("TANIST_OTHER_BUILD").filter(|path| !path.is_empty());
-    let mut builds = vec![PathBuf::from(env!("CARGO_BIN_EXE_tanist"))];
-    builds.extend(other.map(PathBuf::from));
-    builds
+    let other =
+        other.expect("TANIST_OTHER_BUILD names a build of another profile: run `make cluster`");
+    [PathBuf::from(env!("CARGO_BIN_EXE_tanist")), other.into()]
 }
 
 #[test]
