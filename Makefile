@@ -8,7 +8,7 @@ CARGO ?= cargo
 # The whole cluster, its tests and the demo run one set of binaries, built once.
 PROFILE = --profile swarm
 # Stands in the header of every recording: which code decided.
-export TANIST_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+export BUILD_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants canaries swarm madsim cluster test test-all table

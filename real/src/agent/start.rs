@@ -116,7 +116,7 @@ async fn live(configuration: Configuration) -> anyhow::Result<u8> {
     };
     let seed = fresh_seed()?;
     let mut agent = Agent::new(settings.clone(), boot.clone(), seed, now);
-    let commit = option_env!("TANIST_COMMIT").unwrap_or_default();
+    let commit = option_env!("BUILD_COMMIT").unwrap_or_default();
     let header = Header::new(commit, settings, boot, seed, now);
     let recorder = Recorder::start(&local.recorder.dir, local.recorder.size_max, header)
         .context("the flight recorder's thread cannot be started")?;

@@ -123,7 +123,9 @@ impl Demo {
         self.console.step(&format!(
             "{name} loses agent, fencer and postmaster at once"
         ));
-        let published = self.cluster.published().map_err(anyhow::Error::msg)?;
+        // A leader of a few seconds has not yet told how far it is.
+        let told = "the leader publishes its position";
+        let published = wait_for(told, HEAL_LIMIT, || self.cluster.published())?;
         let wreck = wreck(&old)?;
         self.mark(&format!("agent, fencer and postmaster of {name} killed"));
         self.console

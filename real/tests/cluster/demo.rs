@@ -30,14 +30,15 @@ impl Demo {
         Demo { child, told }
     }
 
-    fn wait_told(&self, words: &str, limit: Duration) -> String {
+    fn wait_told(&mut self, words: &str, limit: Duration) -> String {
         let told = wait_for(words, limit, || {
+            let ended = self.child.try_wait().unwrap();
             let told = std::fs::read_to_string(&self.told).map_err(|e| e.to_string())?;
             if told.contains(words) {
-                Ok(told)
-            } else {
-                Err(told)
+                return Ok(told);
             }
+            assert_eq!(ended, None, "it ended: {told}");
+            Err(told)
         });
         told.unwrap()
     }
