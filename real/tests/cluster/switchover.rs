@@ -46,7 +46,8 @@ fn switchover_with_a_backend_that_does_not_answer_ends_in_seconds() {
     let answer = ordeal.cluster.switchover(ordeal.old.name(), None).unwrap();
     assert_eq!(answer.code, 200, "{answer:?}");
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    println!("answered after {took:?}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
     assert_eq!(ordeal.end(Loss::None).promotions, 1);
 }
 
