@@ -456,7 +456,7 @@ impl Agent {
         let (Some(source), Some(timeline)) = (self.rejoin.copying.take(), timeline) else {
             return self.rejoin.forget();
         };
-        self.rejoin.checked = Some(crate::rejoin::Checked {
+        self.rejoin.checked = Some(crate::divergence::Checked {
             leader: source.leader,
             term: source.term,
             timeline,

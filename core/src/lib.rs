@@ -23,11 +23,11 @@
 //! |---|---|
 //! | the agent | `agent` (state and entry), `decide` (the tree), `decision` (every verdict and its words), `carry_out`, `wake` |
 //! | write authority | `leader_key` (the arithmetic), `tenure` (session and key), `fencing` (the fencer's deadline) |
-//! | the member's part | `election`, `handover`, `candidate`, `rejoin` (follow, rewind, clone), `founding`, `forgotten`, `pause`, `slots`, `params` |
+//! | the member's part | `election`, `handover`, `candidate`, `divergence` (has its WAL left the leader's?), `rejoin` (follow, rewind, clone), `founding`, `forgotten`, `pause`, `slots`, `params` |
 //! | the store | `dcs` and `primitive` (vocabularies), `exchange` (one request to calls, ambiguous outcomes), `store` (what is known) |
 //! | wire values | `cluster`, `member`, `keys`, `config`, `iso`: byte-compatible with Patroni 4.1.5, tolerant when reading |
 //! | PostgreSQL | `postgres` (vocabulary), `local` (what is known), `lane` (one operation at a time), `lsn`, `timeline` |
-//! | people | `operator`, `requests`, `view`, `status`, `health`, `health_check`, `status_json`, `cluster_json`, `peer`, `peer_json` |
+//! | people | `operator`, `requests`, `wording`, `view`, `status`, `health`, `health_check`, `status_json`, `cluster_json`, `peer`, `peer_json` |
 //! | the flight recorder | `record` (lines, sums, digests), `replay` (the first difference) |
 //!
 //! ## Rules that hold everywhere
@@ -58,6 +58,7 @@ pub mod copies;
 pub mod dcs;
 pub mod decide;
 pub mod decision;
+pub mod divergence;
 pub mod effect;
 pub mod election;
 pub mod exchange;

@@ -9,6 +9,7 @@ use crate::agent::Agent;
 use crate::cluster::{Cluster, Initialize, LeaderKey};
 use crate::decide::immediate;
 use crate::decision::{Decision, ExitReason, StartReason, StopReason, Waiting};
+use crate::divergence::Checked;
 use crate::local::Server;
 use crate::lsn::Lsn;
 use crate::member::MemberData;
@@ -18,29 +19,17 @@ use crate::postgres::{
     UpstreamFacts,
 };
 use crate::time::{Mono, Now, Span};
-use crate::timeline::{Divergence, TimelineHistory, TimelineId};
+use crate::timeline::{Divergence, TimelineId};
 use serde::{Deserialize, Serialize};
 
 /// How old the leader's own word may be when a decision rests on it.
-const FACTS_AGE_MAX: Span = Span::secs(10);
+pub const FACTS_AGE_MAX: Span = Span::secs(10);
 /// Between two questions to a leader that is not ready.
-const ASK_PAUSE: Span = Span::millis(500);
+pub const ASK_PAUSE: Span = Span::millis(500);
 /// A stop that somebody else began may take this long.
 const SHUTDOWN_PATIENCE: Span = Span::secs(10);
 /// After so many failed rewinds the policy for a failed rewind applies.
 const REWIND_TRIES: u32 = 3;
-
-/// A finished check: against whom, and what came out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checked {
-    pub leader: MemberName,
-    pub term: Term,
-    pub timeline: TimelineId,
-    /// The copy of the data that the leader had when it was asked: what it has since may be another's.
-    #[serde(default)]
-    pub copy: Option<CopyId>,
-    pub divergence: Divergence,
-}
 
 /// Whom something was asked of, or copied from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,32 +64,6 @@ impl Rejoin {
         self.checked = None;
         self.facts = None;
         self.not_streaming_since = None;
-    }
-}
-
-/// How WAL that ends at `end` on `branch` relates to the leader's, promotions of the same number included: `clash` is
-/// the number that two members gave away from the same position, as the record tells, `foreign` a number whose WAL is
-/// not the leader's by its own bytes. Past a fork the bytes differ in any case, so there only the record counts.
-pub fn assess(
-    branch: &TimelineHistory,
-    end: Lsn,
-    leader: &TimelineHistory,
-    clash: Option<TimelineId>,
-    foreign: Option<TimelineId>,
-) -> Divergence {
-    let divergence = branch.divergence_from(end, leader);
-    let clash = match divergence {
-        Divergence::None => clash.or(foreign),
-        // Both branches go through a timeline of that number, and what they have under it differs from its start on.
-        Divergence::Forked { from, .. } => clash.filter(|number| *number <= from),
-        Divergence::Ahead { .. } => None,
-    };
-    match clash {
-        Some(from) => Divergence::Forked {
-            from,
-            at: Lsn::INVALID,
-        },
-        None => divergence,
     }
 }
 
@@ -195,18 +158,6 @@ impl Agent {
         control.state.was_primary() && !control.state.is_clean() && !standby
     }
 
-    /// The check stands as long as leader, term, the leader's timeline and its copy of the data are the same.
-    pub fn valid_check(&self, leader: &LeaderKey) -> Option<&Checked> {
-        let checked = self.rejoin.checked.as_ref()?;
-        let member = self.store.cluster.as_ref()?.members.get(&leader.owner)?;
-        let published = member.timeline_id();
-        let same = checked.leader == leader.owner
-            && checked.term == leader.term
-            && checked.copy == member.copy()
-            && published.is_none_or(|t| t <= checked.timeline);
-        same.then_some(checked)
-    }
-
     /// The leader as it is seen now, for what is about to be asked of it or copied from it.
     pub fn leader_as_source(&self) -> Option<Source> {
         let leader = self.store.leader()?;
@@ -216,102 +167,6 @@ impl Agent {
             term: leader.term,
             copy: member.and_then(MemberData::copy),
         })
-    }
-
-    /// What the leader said, and what follows from it for this member's WAL.
-    pub fn leader_said(&mut self, now: Now, facts: UpstreamFacts) {
-        self.rejoin.last_refusal = None;
-        self.rejoin.ask_at = now.mono + ASK_PAUSE;
-        let Some(leader) = self.store.leader().cloned() else {
-            return;
-        };
-        if facts.member != leader.owner || !self.knows_its_end(now) {
-            return;
-        }
-        let asked = self.rejoin.asked.take();
-        let Some(asked) = asked.filter(|a| a.leader == leader.owner && a.term == leader.term)
-        else {
-            return;
-        };
-        if facts.in_recovery {
-            self.rejoin.last_refusal = Some("it has not been promoted yet".into());
-            return;
-        }
-        if self
-            .local
-            .system_id()
-            .is_some_and(|mine| *mine != facts.system_id)
-        {
-            self.rejoin.last_refusal = Some(format!(
-                "it has another system identifier ({})",
-                facts.system_id.0
-            ));
-            return;
-        }
-        if let (Some(branch), Some(end)) = (self.local.branch(), self.local.wal_end()) {
-            if self.awaits_history(&branch, &facts.history) {
-                self.rejoin.last_refusal = Some("its history is not in the store yet".into());
-                return;
-            }
-            let foreign = (facts.same_wal == Some(false)).then_some(branch.timeline);
-            let clash = self.clash_with(&branch, &facts.history);
-            let divergence = assess(&branch, end, &facts.history, clash, foreign);
-            self.rejoin.checked = Some(Checked {
-                leader: leader.owner,
-                term: leader.term,
-                timeline: facts.history.timeline,
-                copy: asked.copy,
-                divergence,
-            });
-        }
-        self.rejoin.facts = Some((now.mono, facts));
-    }
-
-    /// I opened the timeline that I am on. Whether the leader's of that number is mine, only the record tells, which a
-    /// leader writes right after its promotion.
-    fn awaits_history(&self, branch: &TimelineHistory, leader: &TimelineHistory) -> bool {
-        let mut marks = self.local.observed.iter().flat_map(|o| &o.promoted);
-        let mine = marks.any(|mark| mark.timeline == branch.timeline);
-        let cluster = self.store.cluster.as_ref();
-        let rows = cluster.and_then(|c| c.history.as_ref());
-        let newest = rows
-            .and_then(|h| h.rows.last())
-            .map(|r| (r.timeline, r.end));
-        let fork = leader.forks.last().map(|f| (f.parent, f.end));
-        mine && leader.timeline > branch.timeline && newest != fork
-    }
-
-    /// I promoted to this very timeline, and somebody else did so, too: the leader is on a timeline of this number,
-    /// which it can only have opened itself, or the record names another member. Where both forked from the same
-    /// position, nothing else tells the two apart.
-    fn clash_with(&self, branch: &TimelineHistory, leader: &TimelineHistory) -> Option<TimelineId> {
-        let observed = self.local.observed.as_ref()?;
-        // A promotion of mine that died half-way: started, the server would go on there, where nobody else is.
-        let newest = observed.history.timeline;
-        let mut marks = observed.promoted.iter();
-        if newest > branch.timeline && marks.any(|mark| mark.timeline > branch.timeline) {
-            return Some(newest);
-        }
-        let opened = |timeline| observed.promoted.iter().any(|m| m.timeline == timeline);
-        // A promotion that died half-way has written its history file and perhaps some WAL, and the control file does
-        // not name the timeline yet: the server would go on there.
-        let knows = observed.history.timeline >= leader.timeline;
-        if opened(leader.timeline) && (knows || leader.timeline == branch.timeline) {
-            return Some(leader.timeline);
-        }
-        // A number that the leader's line has left out, or has passed without writing under it, is nobody's but mine.
-        let other = self.number_of_another(branch.timeline);
-        let of_line = leader.holds_wal_of(branch.timeline);
-        other.filter(|_| of_line).map(|_| branch.timeline)
-    }
-
-    /// Who opened the cluster's timeline of this number, where I opened one of my own.
-    pub fn number_of_another(&self, timeline: TimelineId) -> Option<MemberName> {
-        let mut marks = self.local.observed.iter().flat_map(|o| &o.promoted);
-        let mine = marks.any(|mark| mark.timeline == timeline);
-        let recorded = self.store.cluster.as_ref()?.history.as_ref()?;
-        let opener = recorded.promoter_of(timeline)?;
-        (mine && *opener != self.settings.name).then(|| opener.clone())
     }
 
     fn stream(&self, now: Now, leader: &LeaderKey, upstream: Upstream, server: Server) -> Decision {
@@ -415,33 +270,6 @@ impl Agent {
             return self.start_to_stop_cleanly(now);
         }
         self.decide_rewind(now, cluster, leader, upstream, divergence)
-    }
-
-    /// `pg_rewind` (before 16) knows its target's history up to the control file's timeline. Of one that a promotion
-    /// opened before it died half-way it sees nothing, and may take the two to part later than they do.
-    fn rewind_sees(&self, control: &ControlData, divergence: Divergence) -> bool {
-        let (branch, end) = (self.local.branch(), self.local.wal_end());
-        let (Some(branch), Some(end), Some((_, facts))) = (branch, end, &self.rejoin.facts) else {
-            return true;
-        };
-        if branch.timeline <= control.timeline {
-            return true;
-        }
-        let seen = branch.up_to(control.timeline);
-        let seen = match seen.divergence_from(end, &facts.history) {
-            Divergence::None => end,
-            Divergence::Forked { at, .. } | Divergence::Ahead { at, .. } => at,
-        };
-        let parted = match divergence {
-            Divergence::None => end,
-            // Two timelines of one number, opened at one position.
-            Divergence::Forked {
-                from,
-                at: Lsn::INVALID,
-            } => branch.start_of(from),
-            Divergence::Forked { at, .. } | Divergence::Ahead { at, .. } => at,
-        };
-        seen <= parted
     }
 
     /// `pg_rewind` takes only what was stopped cleanly, and single-user mode refuses a standby that crashed. Started
@@ -583,13 +411,6 @@ impl Agent {
             leader: upstream.member,
             why,
         })
-    }
-
-    /// A former upstream may have gone on sending after an older look: what it sent last is what has to be compared.
-    fn knows_its_end(&self, now: Now) -> bool {
-        self.local
-            .looked_at
-            .is_some_and(|at| at >= self.store.leader_since && now.mono.since(at) < FACTS_AGE_MAX)
     }
 
     fn may_ask(&self, now: Now) -> bool {

@@ -1,7 +1,7 @@
 //! Where a member's WAL leaves its leader's, when numbers and positions agree and what is under them does not.
 
+use tanist_core::divergence::assess;
 use tanist_core::lsn::Lsn;
-use tanist_core::rejoin::assess;
 use tanist_core::timeline::{Divergence, TimelineHistory, TimelineId};
 
 fn history(timeline: u32, forks: &str) -> TimelineHistory {
