@@ -7,11 +7,11 @@ SHELL = /bin/bash
 CARGO ?= cargo
 # The whole cluster, its tests and the demo run one set of binaries, built once.
 PROFILE = --profile swarm
-# Stands in the header of every recording: which code decided.
+# Stands in the header of every recording: the commit that the agent was built on.
 export BUILD_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants canaries swarm madsim cluster test test-all table
+.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants canaries swarm madsim cluster test test-all
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -100,19 +100,11 @@ endif
 	@! grep . $(TANIST_BROKEN_PROMISES) 2>/dev/null
 
 # Before a merge the swarm runs the same plans every time; `make swarm` and `make test-all` look at others.
+TESTS = fmt clippy unit scenarios mutants swarm cluster demo-ci
 test:
-	@SEED=1 RUNS=3000 .ci/steps fmt clippy unit scenarios mutants swarm cluster demo-ci
+	@SEED=1 RUNS=3000 .ci/steps $(TESTS)
 
 # And what takes longer: every fault on a real cluster at default timings, new plans for the swarm, the second tier.
 # Its rows are the page reports/test-all.md.
-test-all: export TABLE = $(CURDIR)/reports/test-all.md
-test-all: table test
-	@BOX=15m LABEL="15 minutes of new plans" .ci/steps swarm
-	@.ci/steps canaries madsim
-	@TANIST_PACE=default LABEL="default timing" .ci/steps cluster
-
-table: servers
-	@printf '%s\n' '# All tests' '' \
-	  'Rows of the last `make test-all`, on '"$$(nproc) cores with PostgreSQL $$(/usr/lib/postgresql/15/bin/postgres -V | cut -d' ' -f3)"'.' \
-	  'Where a step runs tests they are counted one by one, any other step counts as one.' '' \
-	  '| step | passed | of these at a second attempt | failed | seconds |' '|---|---:|---:|---:|---:|' >$(TABLE)
+test-all: servers
+	@.ci/all $(TESTS)

@@ -1,4 +1,4 @@
-//! Canaries: deliberate bugs by name, each of which must make an invariant fire. A canary changes behaviour at
+//! Canaries: deliberate bugs by name, each of which must make its invariant fire or a story fail. A canary changes behaviour at
 //! the boundary of one member (drops, reorders, forges effects or inputs); it never touches the checker's truth.
 //! Knows nothing of the invariants.
 
@@ -27,7 +27,7 @@ macro_rules! canaries {
             pub fn name(self) -> &'static str {
                 match self { $(Canary::$name => $text,)* }
             }
-            /// The id of the invariant that must fire.
+            /// The id of the invariant that it is meant for.
             pub fn caught_by(self) -> &'static str {
                 match self { $(Canary::$name => $by,)* }
             }
@@ -53,8 +53,8 @@ canaries! {
     HalfRewoundLooksWhole "half-rewound-looks-whole" caught by "S15";
     /// The granted ttl is told doubled.
     DoubledTtl "doubled-ttl" caught by "S03";
-    /// Data is discarded where a start is asked for.
-    DiscardBeforeStart "discard-before-start" caught by "L01";
+    /// A leader's data is discarded where it is to start in place.
+    DiscardBeforeStart "discard-before-start" caught by "S16";
     /// `initialize` is written without any condition, by whoever looks.
     InitializeAnew "initialize-anew" caught by "S17";
     /// The leader key is written without looking whether it is there.
@@ -87,6 +87,8 @@ pub struct Sabotage {
     /// Invents ids that no agent uses.
     forged: u64,
     last_lease: Option<tanist_core::dcs::Session>,
+    /// Somebody has begun to clone.
+    is_founded: bool,
 }
 
 impl Sabotage {
@@ -96,6 +98,7 @@ impl Sabotage {
             chance,
             forged: 1 << 60,
             last_lease: None,
+            is_founded: false,
         }
     }
 
@@ -147,6 +150,7 @@ impl Sabotage {
         };
         let mut kept = Vec::new();
         for effect in effects {
+            self.is_founded |= is_clone(&effect);
             match (canary, &effect.body) {
                 (Canary::RepliesDropped, EffectBody::Reply { .. }) => {}
                 (Canary::OperationTwice, EffectBody::Operation { operation, term }) => {
@@ -159,9 +163,9 @@ impl Sabotage {
                     Canary::DiscardBeforeStart,
                     EffectBody::Operation {
                         operation: Operation::Start { .. },
-                        ..
+                        term: Some(_),
                     },
-                ) => {
+                ) if self.is_founded => {
                     let why = DiscardReason::ReinitRequested;
                     let discard = self.forge(Operation::DiscardData { why }, None);
                     kept.push(discard);
@@ -331,6 +335,13 @@ pub enum Scene {
     IdleStandby,
     Paused,
     Other,
+}
+
+fn is_clone(effect: &Effect) -> bool {
+    let EffectBody::Operation { operation, .. } = &effect.body else {
+        return false;
+    };
+    matches!(operation, Operation::Clone { .. })
 }
 
 fn behind(input: Input) -> Input {

@@ -209,7 +209,10 @@ async fn start_fencer(
     let armed = match &first {
         Input::Fencer(FencerInput::Ready { armed }) => {
             adopt_running(&fencer, data_dir).await;
-            warn_if_slow(&fencer, local.settings.safety.stop_budget).await;
+            tokio::spawn(warn_if_slow(
+                fencer.clone(),
+                local.settings.safety.stop_budget,
+            ));
             *armed
         }
         Input::Fencer(FencerInput::Lost { why }) => {
@@ -234,7 +237,7 @@ async fn start_fencer(
 }
 
 /// The deadline of every write authority leaves `stop_budget` for the stop (assumption A2).
-async fn warn_if_slow(fencer: &FencerHandle, budget: Span) {
+async fn warn_if_slow(fencer: FencerHandle, budget: Span) {
     let asked = tokio::time::timeout(FENCER_WITHIN, fencer.status()).await;
     if let Ok(Ok(status)) = asked
         && let Some(warning) = slow_stop(status.stop_measured, budget)

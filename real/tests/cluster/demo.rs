@@ -9,10 +9,11 @@ use tanist::testbed::{process, wait_for};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_tanist-demo");
 /// The default timings, twice: half a minute of lease, and what a slow machine adds.
-const WATCHED: Duration = Duration::from_secs(150);
+const WATCHED: Duration = Duration::from_secs(120);
 
 struct Demo {
     child: Child,
+    folder: PathBuf,
     told: PathBuf,
 }
 
@@ -27,7 +28,12 @@ impl Demo {
             .stderr(to)
             .spawn()
             .unwrap();
-        Demo { child, told }
+        let folder = folder.to_path_buf();
+        Demo {
+            child,
+            folder,
+            told,
+        }
     }
 
     fn wait_told(&mut self, words: &str, limit: Duration) -> String {
@@ -43,15 +49,14 @@ impl Demo {
         told.unwrap()
     }
 
+    /// By a signal that it has seen.
     fn ends(&mut self) {
         let limit = Duration::from_secs(30);
         let ended = wait_for("the demonstration ends", limit, || {
-            match self.child.try_wait() {
-                Ok(Some(_)) => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
+            let status = self.child.try_wait().map_err(|e| e.to_string())?;
+            status.ok_or_else(|| "it runs".to_string())
         });
-        ended.unwrap();
+        assert_eq!(ended.unwrap().code(), Some(130));
     }
 }
 
@@ -73,7 +78,9 @@ fn assert_nothing_is_left(folder: &Path) {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            stop(&self.folder);
+        }
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.told);
     }

@@ -34,17 +34,30 @@ fn filled_in(member: &Member, store: &str) -> String {
     };
     let password = format!("password: {SUPERUSER_PASSWORD}");
     let data_dir = format!("data_dir: {}", member.data_dir().display());
+    let line = |name: &str, value: String| format!("{name}: {value}\n");
     let replaced = [
-        ("scope: demo", format!("scope: {SCOPE}")),
-        ("name: n1", format!("name: {}", member.name())),
-        ("0.0.0.0:8008", format!("0.0.0.0:{}", rest.port())),
-        ("10.0.0.1:8008", rest.to_string()),
+        ("scope: demo\n", line("scope", SCOPE.into())),
+        ("name: n1 ", format!("name: {} ", member.name())),
         (
-            "10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379",
-            store.to_string(),
+            "listen: 0.0.0.0:8008\n",
+            line("listen", format!("0.0.0.0:{}", rest.port())),
         ),
-        ("0.0.0.0:5432", format!("0.0.0.0:{}", postgres.port())),
-        ("10.0.0.1:5432", postgres.to_string()),
+        (
+            "address: 10.0.0.1:8008\n",
+            line("address", rest.to_string()),
+        ),
+        (
+            "10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379\n",
+            format!("{store}\n"),
+        ),
+        (
+            "listen: 0.0.0.0:5432\n",
+            line("listen", format!("0.0.0.0:{}", postgres.port())),
+        ),
+        (
+            "address: 10.0.0.1:5432\n",
+            line("address", postgres.to_string()),
+        ),
         ("data_dir: /var/lib/postgresql/15/demo", data_dir),
         ("10.0.0.0/24", subnet),
         ("password: ...", password),
@@ -53,6 +66,19 @@ fn filled_in(member: &Member, store: &str) -> String {
         assert!(text.contains(from), "the sample lacks {from}");
         text.replace(from, to)
     })
+}
+
+/// The sample leaves PostgreSQL's sockets where Debian has them; those of a killed server stay there.
+struct Sockets(Vec<u16>);
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for port in &self.0 {
+            let socket = format!("/var/run/postgresql/.s.PGSQL.{port}");
+            let _ = std::fs::remove_file(&socket);
+            let _ = std::fs::remove_file(socket + ".lock");
+        }
+    }
 }
 
 #[test]
@@ -65,6 +91,8 @@ fn the_sample_of_the_readme_founds_a_cluster() {
     };
     let folder = Folder::temporary("tanist-readme", Account::ordinary().unwrap()).unwrap();
     let cluster = Cluster::prepare(&plan, folder).unwrap();
+    let ports = cluster.members().iter().map(|m| m.postgres().port);
+    let _sockets = Sockets(ports.collect());
     let store = cluster.etcd.address().to_string();
     for member in cluster.members() {
         let text = filled_in(member, &store);

@@ -48,7 +48,9 @@ fn switchover_with_a_backend_that_does_not_answer_ends_in_seconds() {
     let took = began.elapsed();
     println!("answered after {took:?}");
     assert!(took < Duration::from_secs(6), "{took:?}");
-    assert_eq!(ordeal.end(Loss::None).promotions, 1);
+    let ended = ordeal.end(Loss::None);
+    assert_eq!(ended.promotions, 1);
+    assert!(ended.outage < Duration::from_secs(4), "{:?}", ended.outage);
 }
 
 #[test]

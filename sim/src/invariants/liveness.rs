@@ -1,5 +1,6 @@
 //! What must come about once all is healed: L01 one leader serves writes, L02 every member that policy can repair
-//! streams on its timeline, L03 nobody changes the leader without need, L06 every request has ended.
+//! streams on its timeline, L03 nobody changes the leader without need, L06 every request has ended: with an
+//! answer, be it that nobody knows what becomes of it.
 //!
 //! L01, L02 and L06 are judged when the run asks for it, after `recovery_bound`. L03 is judged at every change
 //! of the leader key while the weather has been fair for long.

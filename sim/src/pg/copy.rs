@@ -236,8 +236,7 @@ impl World {
         common
     }
 
-    /// A source in recovery, or one whose control file does not show its timeline yet, makes a rewind
-    /// that does nothing or copies too little.
+    /// A source in recovery makes a rewind that copies too little.
     fn is_primary(&self, from: Seat) -> bool {
         let server = self.pgs[from.index()].server.as_ref();
         server.is_some_and(|s| s.phase == Phase::Primary)
