@@ -605,8 +605,16 @@ impl Agent {
         if self.fencer_would_end_it(now) {
             return Decision::Wait(Waiting::FencerHoldsDeadline);
         }
-        if now.mono < self.election.barred_until && self.is_half_promoted() {
-            return Decision::Wait(Waiting::OthersAfterFailedPromotion);
+        if self.is_half_promoted() {
+            let barred_until = self.election.barred_until;
+            if now.mono < barred_until {
+                return Decision::Wait(Waiting::OthersAfterFailedPromotion);
+            }
+            // It would run on a number that others may have opened since, and who followed me last would stream it: that
+            // nobody leads has to be the quorum's word, and newer than the time that was left to them.
+            if self.store.confirmed.is_none_or(|read| read < barred_until) {
+                return Decision::ReadBeforeRace;
+            }
         }
         if let Some(loss) = self.is_on_anothers_number() {
             return Decision::Wait(Waiting::Election(loss));
