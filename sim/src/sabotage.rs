@@ -1,6 +1,6 @@
-//! Canaries: deliberate bugs by name, each of which must make its invariant fire or a story fail. A canary changes behaviour at
-//! the boundary of one member (drops, reorders, forges effects or inputs); it never touches the checker's truth.
-//! Knows nothing of the invariants.
+//! Canaries: deliberate bugs by name, each of which must make its invariant fire or a story fail. A canary changes
+//! behaviour at the boundary of one member (drops, reorders, forges effects or inputs); it never touches the checker's
+//! truth. Knows nothing of the invariants.
 
 use crate::streams::Stream;
 use crate::wire::Seat;
