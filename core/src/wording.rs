@@ -14,7 +14,14 @@ pub enum Asked {
 }
 
 impl Asked {
-    fn title(self) -> &'static str {
+    pub fn word(self) -> &'static str {
+        match self {
+            Asked::Switchover => "switchover",
+            Asked::Failover => "failover",
+        }
+    }
+
+    pub fn title(self) -> &'static str {
         match self {
             Asked::Switchover => "Switchover",
             Asked::Failover => "Failover",

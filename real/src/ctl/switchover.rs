@@ -13,6 +13,7 @@ use tanist_core::dcs::Precondition;
 use tanist_core::keys;
 use tanist_core::name::MemberName;
 use tanist_core::time::Span;
+use tanist_core::wording::Asked;
 
 /// The agent answers within twice its loop, and tells itself when it does not know.
 const BUDGET: Span = Span::secs(180);
@@ -45,28 +46,6 @@ pub struct Failover {
     force: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
-    Switchover,
-    Failover,
-}
-
-impl Action {
-    fn word(self) -> &'static str {
-        match self {
-            Action::Switchover => "switchover",
-            Action::Failover => "failover",
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Action::Switchover => "Switchover",
-            Action::Failover => "Failover",
-        }
-    }
-}
-
 pub async fn switchover(args: Switchover, access: &Access) -> anyhow::Result<Outcome> {
     let name = access.cluster_name(args.cluster_name.as_deref())?;
     let reached = access.cluster(&name)?;
@@ -74,7 +53,7 @@ pub async fn switchover(args: Switchover, access: &Access) -> anyhow::Result<Out
     let leader = leader(&cluster, &name, args.leader, args.force)?;
     let candidate = candidate(
         &cluster,
-        Action::Switchover,
+        Asked::Switchover,
         &name,
         args.candidate,
         args.force,
@@ -98,7 +77,7 @@ pub async fn switchover(args: Switchover, access: &Access) -> anyhow::Result<Out
             Some(at) => format!(
                 "Are you sure you want to schedule switchover of cluster {name} at {at}, demoting current leader {leader}?"
             ),
-            None => sure(Action::Switchover, &name, Some(&leader)),
+            None => sure(Asked::Switchover, &name, Some(&leader)),
         };
         if !ask::confirm(&question)? {
             let what = if at.is_some() { "scheduled " } else { "" };
@@ -109,20 +88,14 @@ pub async fn switchover(args: Switchover, access: &Access) -> anyhow::Result<Out
     request.insert("candidate".into(), candidate.map(|c| c.0).into());
     request.insert("leader".into(), leader.0.into());
     request.extend(at.map(|at| ("scheduled_at".to_string(), Value::from(at))));
-    carry_out(Action::Switchover, access, &reached, &cluster, request).await
+    carry_out(Asked::Switchover, access, &reached, &cluster, request).await
 }
 
 pub async fn failover(args: Failover, access: &Access) -> anyhow::Result<Outcome> {
     let name = access.cluster_name(args.cluster_name.as_deref())?;
     let reached = access.cluster(&name)?;
     let cluster = show(&reached).await?;
-    let candidate = candidate(
-        &cluster,
-        Action::Failover,
-        &name,
-        args.candidate,
-        args.force,
-    )?;
+    let candidate = candidate(&cluster, Asked::Failover, &name, args.candidate, args.force)?;
     let Some(candidate) = candidate else {
         anyhow::bail!("Failover could be performed only to a specific candidate");
     };
@@ -134,12 +107,12 @@ pub async fn failover(args: Failover, access: &Access) -> anyhow::Result<Outcome
             anyhow::bail!("Aborting failover");
         }
         let leader = cluster.leader.as_ref().map(|l| &l.owner);
-        if !ask::confirm(&sure(Action::Failover, &name, leader))? {
+        if !ask::confirm(&sure(Asked::Failover, &name, leader))? {
             anyhow::bail!("Aborting failover");
         }
     }
     let request = Map::from_iter([("candidate".to_string(), Value::from(candidate.0))]);
-    carry_out(Action::Failover, access, &reached, &cluster, request).await
+    carry_out(Asked::Failover, access, &reached, &cluster, request).await
 }
 
 async fn show(reached: &Reached) -> anyhow::Result<Cluster> {
@@ -149,7 +122,7 @@ async fn show(reached: &Reached) -> anyhow::Result<Cluster> {
     Ok(Cluster::read(&snapshot))
 }
 
-fn sure(action: Action, name: &str, leader: Option<&MemberName>) -> String {
+fn sure(action: Asked, name: &str, leader: Option<&MemberName>) -> String {
     let demoting = leader.map(|l| format!(", demoting current leader {l}"));
     format!(
         "Are you sure you want to {} cluster {name}{}?",
@@ -188,7 +161,7 @@ fn leader(
 
 fn candidate(
     cluster: &Cluster,
-    action: Action,
+    action: Asked,
     name: &str,
     given: Option<String>,
     force: bool,
@@ -223,7 +196,7 @@ fn candidate(
 }
 
 async fn carry_out(
-    action: Action,
+    action: Asked,
     access: &Access,
     reached: &Reached,
     cluster: &Cluster,
