@@ -97,6 +97,13 @@ pub struct Agent {
     pub(crate) wake: Option<(Mono, crate::wake::WakeReason)>,
 }
 
+/// What one round came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settled {
+    AsBefore,
+    Otherwise,
+}
+
 impl Agent {
     pub fn new(settings: Settings, boot: Boot, seed: u64, now: Now) -> Agent {
         let mut agent = Agent {
@@ -146,10 +153,9 @@ impl Agent {
         let told = out.notes.len();
         self.fold(now, input, out);
         for _ in 0..ROUNDS {
-            let before = (self.next_op, self.decision.clone());
+            let asked = self.next_op;
             self.duties(now, out);
-            self.settle(now, out);
-            if before == (self.next_op, self.decision.clone()) {
+            if self.settle(now, out) == Settled::AsBefore && self.next_op == asked {
                 break;
             }
         }
@@ -171,6 +177,11 @@ impl Agent {
         self.seen_initialized
     }
 
+    /// It was asked to end, and is on its way.
+    pub fn is_ending(&self) -> bool {
+        self.stopping
+    }
+
     pub fn next_wakeup(&self) -> Option<(Mono, crate::wake::WakeReason)> {
         self.wake
     }
@@ -182,14 +193,19 @@ impl Agent {
         id
     }
 
-    fn settle(&mut self, now: Now, out: &mut Output) {
+    fn settle(&mut self, now: Now, out: &mut Output) -> Settled {
         let decision = self.decide(now);
         self.settle_ballot(now, &decision);
+        let settled = match decision == self.decision {
+            true => Settled::AsBefore,
+            false => Settled::Otherwise,
+        };
         if decision.kind_differs(&self.decision) {
             out.notes.push(Note::Decided(decision.clone()));
         }
         self.decision = decision.clone();
         self.carry_out(now, &decision, out);
+        settled
     }
 
     /// What is due besides the decision, none of it dangerous.

@@ -7,7 +7,7 @@ use crate::name::{MemberName, Term};
 use crate::postgres::SystemId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The leader key: who holds it, bound to which session, since when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,41 +56,147 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn read(snapshot: &Snapshot) -> Cluster {
-        Cluster::interpret(Reader {
-            snapshot,
-            known: None,
-            unreadable: BTreeMap::new(),
-        })
-    }
-
-    /// The same reading after only the keys of `changed` have changed: members are not read anew for nothing.
-    pub fn updated(&self, snapshot: &Snapshot, changed: &BTreeSet<String>) -> Cluster {
-        Cluster::interpret(Reader {
-            snapshot,
-            known: Some((self, changed)),
-            unreadable: BTreeMap::new(),
-        })
-    }
-
-    fn interpret(mut reader: Reader<'_>) -> Cluster {
-        let snapshot = reader.snapshot;
-        let version = |key: &str| snapshot.keys.get(key).map_or(Revision(0), |kv| kv.modified);
-        Cluster {
+        let mut cluster = Cluster {
             revision: snapshot.revision,
-            initialize: reader.initialize(),
-            leader: reader.leader(),
-            config: reader.config(),
-            config_version: version(keys::CONFIG),
-            status: reader.status(),
-            members: reader.members(),
-            failover: reader.failover(),
-            failover_version: version(keys::FAILOVER),
-            sync: reader.sync(),
-            sync_version: version(keys::SYNC),
-            history: reader.parsed(keys::HISTORY, HistoryKey::parse),
-            history_text: snapshot.keys.get(keys::HISTORY).map(|kv| kv.value.clone()),
-            unreadable: reader.unreadable,
+            initialize: Initialize::Absent,
+            leader: None,
+            config: None,
+            config_version: Revision(0),
+            status: None,
+            members: BTreeMap::new(),
+            failover: None,
+            failover_version: Revision(0),
+            sync: SyncKey::default(),
+            sync_version: Revision(0),
+            history: None,
+            history_text: None,
+            unreadable: BTreeMap::new(),
+        };
+        for key in snapshot.keys.keys() {
+            cluster.read_key(key, snapshot);
         }
+        cluster
+    }
+
+    /// Makes this the reading of `snapshot`, in which only the keys of `changed` are other than before: the rest is not
+    /// read anew for nothing.
+    pub fn update<'a>(&mut self, snapshot: &Snapshot, changed: impl Iterator<Item = &'a String>) {
+        self.revision = snapshot.revision;
+        for key in changed {
+            self.read_key(key, snapshot);
+        }
+    }
+
+    /// Reads one key: new, changed or gone.
+    fn read_key(&mut self, key: &str, snapshot: &Snapshot) {
+        self.unreadable.remove(key);
+        let kv = snapshot.keys.get(key);
+        let version = kv.map_or(Revision(0), |kv| kv.modified);
+        match key {
+            keys::INITIALIZE => self.initialize = self.read_initialize(kv),
+            keys::LEADER => self.leader = self.read_leader(kv),
+            keys::CONFIG => {
+                self.config = self.parsed(key, kv, object);
+                self.config_version = version;
+            }
+            keys::STATUS | keys::OPTIME_LEADER => self.read_status(snapshot),
+            keys::FAILOVER => {
+                self.failover = self.read_failover(kv);
+                self.failover_version = version;
+            }
+            keys::SYNC => {
+                self.sync = self.parsed(key, kv, SyncKey::parse).unwrap_or_default();
+                self.sync_version = version;
+            }
+            keys::HISTORY => {
+                self.history = self.parsed(key, kv, HistoryKey::parse);
+                self.history_text = kv.map(|kv| kv.value.clone());
+            }
+            other => self.read_member(other, kv),
+        }
+    }
+
+    fn parsed<T>(
+        &mut self,
+        key: &str,
+        kv: Option<&KeyValue>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let kv = kv?;
+        let parsed = parse(&kv.value);
+        if parsed.is_none() {
+            self.note_unreadable(key, &kv.value);
+        }
+        parsed
+    }
+
+    fn note_unreadable(&mut self, key: &str, value: &str) {
+        self.unreadable.insert(key.to_string(), shortened(value));
+    }
+
+    fn read_initialize(&mut self, kv: Option<&KeyValue>) -> Initialize {
+        let Some(kv) = kv else {
+            return Initialize::Absent;
+        };
+        let (text, version, lease) = (kv.value.trim(), kv.modified, kv.lease);
+        if text.is_empty() {
+            return Initialize::InProgress { version, lease };
+        }
+        // Ten digits and more: the least a system identifier made by initdb since 2001 can have.
+        if text.len() >= 10 && text.bytes().all(|b| b.is_ascii_digit()) {
+            return Initialize::Done(SystemId(text.to_string()));
+        }
+        self.note_unreadable(keys::INITIALIZE, text);
+        Initialize::Unreadable(version)
+    }
+
+    fn read_leader(&mut self, kv: Option<&KeyValue>) -> Option<LeaderKey> {
+        // An empty value still is somebody's key: nobody may race past it.
+        let kv = kv?;
+        if kv.value.is_empty() {
+            self.note_unreadable(keys::LEADER, "");
+        }
+        Some(LeaderKey {
+            owner: MemberName::from(kv.value.as_str()),
+            lease: kv.lease,
+            term: Term(kv.created.0),
+            modified: kv.modified,
+        })
+    }
+
+    fn read_status(&mut self, snapshot: &Snapshot) {
+        let key = match snapshot.keys.contains_key(keys::STATUS) {
+            true => keys::STATUS,
+            false => keys::OPTIME_LEADER,
+        };
+        for either in [keys::STATUS, keys::OPTIME_LEADER] {
+            self.unreadable.remove(either);
+        }
+        self.status = self.parsed(key, snapshot.keys.get(key), Status::parse);
+    }
+
+    fn read_failover(&mut self, kv: Option<&KeyValue>) -> Option<FailoverKey> {
+        let kv = kv?;
+        let parsed = FailoverKey::parse(&kv.value);
+        let cleared = matches!(kv.value.trim(), "" | "{}" | "null");
+        if parsed.is_none() && !cleared {
+            self.note_unreadable(keys::FAILOVER, &kv.value);
+        }
+        parsed
+    }
+
+    fn read_member(&mut self, key: &str, kv: Option<&KeyValue>) {
+        let name = key.strip_prefix(keys::MEMBERS);
+        let Some(name) = name.filter(|name| !name.is_empty() && !name.contains('/')) else {
+            return;
+        };
+        let name = MemberName::from(name);
+        let Some(kv) = kv else {
+            self.members.remove(&name);
+            return;
+        };
+        let data = self.parsed(key, Some(kv), MemberData::parse);
+        self.members.insert(name, data.unwrap_or_default());
     }
 
     pub fn is_unlocked(&self) -> bool {
@@ -109,124 +215,10 @@ impl Cluster {
     }
 }
 
-struct Reader<'a> {
-    snapshot: &'a Snapshot,
-    /// An earlier reading, and which keys have changed since.
-    known: Option<(&'a Cluster, &'a BTreeSet<String>)>,
-    unreadable: BTreeMap<String, String>,
-}
-
-impl Reader<'_> {
-    fn get(&self, key: &str) -> Option<&KeyValue> {
-        self.snapshot.keys.get(key)
-    }
-
-    fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let kv = self.snapshot.keys.get(key)?;
-        let parsed = parse(&kv.value);
-        if parsed.is_none() {
-            self.unreadable
-                .insert(key.to_string(), shortened(&kv.value));
-        }
-        parsed
-    }
-
-    fn initialize(&mut self) -> Initialize {
-        let Some(kv) = self.get(keys::INITIALIZE) else {
-            return Initialize::Absent;
-        };
-        let (text, version, lease) = (kv.value.trim().to_string(), kv.modified, kv.lease);
-        if text.is_empty() {
-            return Initialize::InProgress { version, lease };
-        }
-        // Ten digits and more: the least a system identifier made by initdb since 2001 can have.
-        if text.len() >= 10 && text.bytes().all(|b| b.is_ascii_digit()) {
-            return Initialize::Done(SystemId(text));
-        }
-        self.unreadable
-            .insert(keys::INITIALIZE.into(), shortened(&text));
-        Initialize::Unreadable(version)
-    }
-
-    fn leader(&mut self) -> Option<LeaderKey> {
-        // An empty value still is somebody's key: nobody may race past it.
-        let kv = self.get(keys::LEADER)?;
-        let (owner, lease, term) = (
-            MemberName::from(kv.value.as_str()),
-            kv.lease,
-            Term(kv.created.0),
-        );
-        let modified = kv.modified;
-        if owner.as_str().is_empty() {
-            self.unreadable.insert(keys::LEADER.into(), String::new());
-        }
-        Some(LeaderKey {
-            owner,
-            lease,
-            term,
-            modified,
-        })
-    }
-
-    fn config(&mut self) -> Option<Map<String, Value>> {
-        self.parsed(keys::CONFIG, |text| match serde_json::from_str(text) {
-            Ok(Value::Object(m)) => Some(m),
-            Ok(_) | Err(_) => None,
-        })
-    }
-
-    fn status(&mut self) -> Option<Status> {
-        if self.get(keys::STATUS).is_some() {
-            return self.parsed(keys::STATUS, Status::parse);
-        }
-        self.parsed(keys::OPTIME_LEADER, Status::parse)
-    }
-
-    fn failover(&mut self) -> Option<FailoverKey> {
-        let kv = self.get(keys::FAILOVER)?;
-        let parsed = FailoverKey::parse(&kv.value);
-        let cleared = matches!(kv.value.trim(), "" | "{}" | "null");
-        let value = shortened(&kv.value);
-        if parsed.is_none() && !cleared {
-            self.unreadable.insert(keys::FAILOVER.into(), value);
-        }
-        parsed
-    }
-
-    fn sync(&mut self) -> SyncKey {
-        self.parsed(keys::SYNC, SyncKey::parse).unwrap_or_default()
-    }
-
-    fn as_known(&self, key: &str, name: &MemberName) -> Option<MemberData> {
-        let (known, changed) = self.known?;
-        let readable = !known.unreadable.contains_key(key);
-        let data = known
-            .members
-            .get(name)
-            .filter(|_| readable && !changed.contains(key));
-        data.cloned()
-    }
-
-    fn members(&mut self) -> BTreeMap<MemberName, MemberData> {
-        let mut members = BTreeMap::new();
-        for (key, kv) in &self.snapshot.keys {
-            let Some(name) = key.strip_prefix(keys::MEMBERS) else {
-                continue;
-            };
-            if name.is_empty() || name.contains('/') {
-                continue;
-            }
-            let name = MemberName::from(name);
-            let data = match self.as_known(key, &name) {
-                Some(data) => data,
-                None => MemberData::parse(&kv.value).unwrap_or_else(|| {
-                    self.unreadable.insert(key.clone(), shortened(&kv.value));
-                    MemberData::default()
-                }),
-            };
-            members.insert(name, data);
-        }
-        members
+fn object(text: &str) -> Option<Map<String, Value>> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Some(map),
+        Ok(_) | Err(_) => None,
     }
 }
 
@@ -237,6 +229,8 @@ fn shortened(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::{option, sample::select};
 
     fn snapshot(pairs: &[(&str, &str)]) -> Snapshot {
         let kv = |value: &str, at: i64| KeyValue {
@@ -292,6 +286,64 @@ mod tests {
             Initialize::Done(SystemId("7711078574722072691".into()))
         );
     }
+
+    proptest! {
+        #[test]
+        fn a_reading_kept_up_to_date_is_the_same_as_one_read_anew(
+            edits in proptest::collection::vec((select(KEYS), option::of(select(VALUES))), 1..60)
+        ) {
+            let mut snapshot = Snapshot::default();
+            let mut kept = Cluster::read(&snapshot);
+            for (n, (key, value)) in edits.into_iter().enumerate() {
+                let at = Revision(n as i64 + 1);
+                snapshot.revision = at;
+                match value {
+                    None => snapshot.keys.remove(key),
+                    Some(value) => snapshot.keys.insert(
+                        key.to_string(),
+                        KeyValue {
+                            value: value.to_string(),
+                            created: at,
+                            modified: at,
+                            lease: LeaseId(7),
+                        },
+                    ),
+                };
+                kept.update(&snapshot, [key.to_string()].iter());
+                prop_assert_eq!(&kept, &Cluster::read(&snapshot), "after {:?} of {}", value, key);
+            }
+        }
+    }
+
+    const KEYS: &[&str] = &[
+        "initialize",
+        "leader",
+        "config",
+        "status",
+        "optime/leader",
+        "failover",
+        "sync",
+        "history",
+        "members/a",
+        "members/b",
+        "members/",
+        "members/a/b",
+        "other",
+    ];
+    const VALUES: &[&str] = &[
+        "",
+        "{}",
+        "null",
+        "{[",
+        "a",
+        "7711078574722072691",
+        "12345",
+        "{\"ttl\": 20}",
+        "{\"member\": \"b\"}",
+        "{\"optime\": 5}",
+        "[[1, 2, \"x\"]]",
+        "{\"state\": \"running\"}",
+    ];
 
     #[test]
     fn deeper_keys_are_no_members() {

@@ -45,12 +45,15 @@ impl Agent {
             return;
         };
         for (name, member) in cluster.others(&self.settings.name) {
-            let Some(copy) = member.copy() else {
+            let known = self.copies.accepted.get(name);
+            let Some(copy) = member
+                .copy_text()
+                .filter(|copy| known.is_none_or(|k| k.0 != *copy))
+            else {
                 continue;
             };
-            if self.copies.accepted.get(name) != Some(&copy)
-                && (!self.may_connect_to(name, member) || self.has_compared(name, &copy))
-            {
+            let copy = CopyId(copy.to_string());
+            if !self.may_connect_to(name, member) || self.has_compared(name, &copy) {
                 self.copies.accepted.insert(name.clone(), copy);
             }
         }

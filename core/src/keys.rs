@@ -166,6 +166,18 @@ pub struct HistoryKey {
     pub rows: Vec<HistoryRow>,
 }
 
+impl HistoryRow {
+    fn is_of_another(&self, me: &MemberName) -> bool {
+        self.new_leader.as_ref().is_some_and(|name| name != me)
+    }
+}
+
+/// The timeline that begins at this fork: my own, or one that I have opened?
+fn is_mine(local: &TimelineHistory, at_fork: usize, opened: &[TimelineId]) -> bool {
+    let next = local.forks.get(at_fork + 1).map(|fork| fork.parent);
+    next.is_none_or(|timeline| opened.contains(&timeline))
+}
+
 impl HistoryKey {
     /// Rows of 3 to 5 columns; anything else is unreadable as a whole, since a hole would hide a fork.
     pub fn parse(text: &str) -> Option<HistoryKey> {
@@ -254,9 +266,8 @@ impl HistoryKey {
                 .rows
                 .iter()
                 .find(|r| r.timeline == fork.parent && r.end == fork.end);
-            let next = local.forks.get(at_fork + 1).map(|f| f.parent);
-            let others = |r: &&HistoryRow| r.new_leader.as_ref().is_some_and(|n| n != new_leader);
-            let mine = next.is_none_or(|timeline| opened.contains(&timeline));
+            let mine = is_mine(local, at_fork, opened);
+            let others = |r: &HistoryRow| r.is_of_another(new_leader);
             let stored = stored.filter(|r| !(mine && others(r)));
             rows.push(HistoryRow {
                 timeline: fork.parent,
@@ -278,6 +289,26 @@ impl HistoryKey {
         HistoryKey {
             rows: rows.split_off(surplus),
         }
+    }
+
+    /// Would it be rebuilt to the same forks, with the same promoters? A time stamp is new only once.
+    pub fn tells(
+        &self,
+        local: &TimelineHistory,
+        opened: &[TimelineId],
+        me: &MemberName,
+        rows_max: u64,
+    ) -> bool {
+        let surplus = match rows_max {
+            0 => 0,
+            most => local.forks.len().saturating_sub(most as usize),
+        };
+        let told = |(at, row): (usize, &HistoryRow)| {
+            let fork = &local.forks[surplus + at];
+            let others = is_mine(local, surplus + at, opened) && row.is_of_another(me);
+            (row.timeline, row.end) == (fork.parent, fork.end) && !others
+        };
+        self.rows.len() == local.forks.len() - surplus && self.rows.iter().enumerate().all(told)
     }
 }
 

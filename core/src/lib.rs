@@ -28,7 +28,7 @@
 //! | wire values | `cluster`, `member`, `keys`, `config`, `iso`: byte-compatible with Patroni 4.1.5, tolerant when reading |
 //! | PostgreSQL | `postgres` (vocabulary), `local` (what is known), `lane` (one operation at a time), `lsn`, `timeline` |
 //! | people | `operator`, `requests`, `wording`, `view`, `status`, `health`, `health_check`, `status_json`, `cluster_json`, `peer`, `peer_json` |
-//! | the flight recorder | `record` (lines, sums, digests), `replay` (the first difference) |
+//! | the flight recorder | `record` (lines, sums, digests), `replay` (the first difference), `fields` (where two documents part) |
 //!
 //! ## Rules that hold everywhere
 //!
@@ -64,6 +64,7 @@ pub mod election;
 pub mod exchange;
 pub mod fencer;
 pub mod fencing;
+pub mod fields;
 pub mod forgotten;
 pub mod founding;
 pub mod handover;

@@ -124,10 +124,18 @@ impl Local {
             Server::Primary | Server::Leftovers { .. } => true,
             Server::Down | Server::Standby => false,
             Server::Starting => self.observed.as_ref().is_none_or(|o| !o.standby_signal),
-            Server::ShuttingDown | Server::Silent => {
-                self.status.as_ref().is_none_or(|s| !s.in_recovery)
-            }
+            Server::ShuttingDown | Server::Silent => match &self.status {
+                Some(status) => !status.in_recovery,
+                None => !self.is_standby_on_disk(),
+            },
         }
+    }
+
+    /// Its directory is a standby's. PostgreSQL removes `standby.signal` before a promotion lets anybody write, and the
+    /// control file says "in production" from then on: with the one there and the other not, nobody can.
+    fn is_standby_on_disk(&self) -> bool {
+        let signal = self.observed.as_ref().is_some_and(|o| o.standby_signal);
+        signal && self.control().is_some_and(|c| !c.state.was_primary())
     }
 
     pub fn status(&self) -> Option<&SqlStatus> {

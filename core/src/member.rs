@@ -177,8 +177,46 @@ impl MemberData {
 
     /// Which copy of the cluster's data it has.
     pub fn copy(&self) -> Option<CopyId> {
-        let id = self.other.get(COPY_FIELD)?.as_str()?;
-        Some(CopyId(id.to_string()))
+        self.copy_text().map(|id| CopyId(id.to_string()))
+    }
+
+    pub fn copy_text(&self) -> Option<&str> {
+        self.other.get(COPY_FIELD)?.as_str()
+    }
+
+    /// Does it say the same, but for the positions, which move all the time?
+    pub fn is_alike(&self, other: &MemberData) -> bool {
+        let MemberData {
+            conn_url,
+            api_url,
+            state,
+            role,
+            version,
+            proxy_url,
+            checkpoint_after_promote,
+            tags,
+            pending_restart,
+            xlog_location: _,
+            replay_lsn: _,
+            receive_lsn: _,
+            replication_state,
+            timeline,
+            pause,
+            other: unknown,
+        } = self;
+        *state == other.state
+            && *role == other.role
+            && *timeline == other.timeline
+            && *replication_state == other.replication_state
+            && *checkpoint_after_promote == other.checkpoint_after_promote
+            && *pending_restart == other.pending_restart
+            && *pause == other.pause
+            && *unknown == other.other
+            && *tags == other.tags
+            && *conn_url == other.conn_url
+            && *api_url == other.api_url
+            && *proxy_url == other.proxy_url
+            && *version == other.version
     }
 
     /// The copy of `member` that its PostgreSQL may be fed from. `Err`: it does not tell, as a Patroni never does.

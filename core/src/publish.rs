@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, Initialize};
 use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, LeaseId, Precondition, Revision};
 use crate::decision::ReleaseReason;
 use crate::iso::iso_time;
-use crate::keys::{self, Status, member_key};
+use crate::keys::{self, HistoryKey, Status, member_key};
 use crate::local::Server;
 use crate::member::{ACCEPTS_FIELD, COPY_FIELD, MemberData};
 use crate::name::OpId;
@@ -207,8 +207,7 @@ impl Agent {
         let confirmed = self.publishing.member.as_ref();
         let confirmed = confirmed.filter(|(_, lease)| *lease == session.lease);
         let same = confirmed.is_some_and(|(written, _)| *written == data);
-        let alike = confirmed
-            .is_some_and(|(written, _)| without_positions(written) == without_positions(&data));
+        let alike = confirmed.is_some_and(|(written, _)| written.is_alike(&data));
         // Positions move all the time: they go out once a loop. Anything else goes out at once.
         if (same && !gone) || (alike && !gone && now.mono < self.publishing.member_due) {
             return;
@@ -365,37 +364,22 @@ impl Agent {
         let (Some(branch), Some(_)) = (self.local.branch(), self.local.answered()) else {
             return;
         };
-        let stored = cluster.history.clone().unwrap_or_default();
-        let at = iso_time(now.wall);
-        let marks = self.local.observed.iter().flat_map(|o| &o.promoted);
-        let opened: Vec<TimelineId> = marks.map(|mark| mark.timeline).collect();
-        let next = stored.rebuilt(
-            &branch,
-            &opened,
-            &at,
-            &self.settings.name,
-            self.store.config.max_timelines_history,
-        );
-        if cluster.history.as_ref() == Some(&next)
-            || (next.rows.is_empty() && cluster.history_text.is_none())
-        {
+        if branch.forks.is_empty() && cluster.history_text.is_none() {
             return;
         }
-        // Rows differ only by a time stamp of mine that was never written: the newest is new only once.
-        let same_forks = |a: &keys::HistoryRow, b: &keys::HistoryRow| {
-            let promoter = a.new_leader.is_none() || a.new_leader == b.new_leader;
-            promoter && (a.timeline, a.end) == (b.timeline, b.end)
-        };
-        let same = cluster.history.is_some()
-            && stored.rows.len() == next.rows.len()
-            && stored
-                .rows
-                .iter()
-                .zip(&next.rows)
-                .all(|(a, b)| same_forks(a, b));
-        if !same {
-            self.write(now, keys::HISTORY, next.to_text(), Precondition::None, out);
+        let marks = self.local.observed.iter().flat_map(|o| &o.promoted);
+        let opened: Vec<TimelineId> = marks.map(|mark| mark.timeline).collect();
+        let (me, rows_max) = (&self.settings.name, self.store.config.max_timelines_history);
+        let told = cluster.history.as_ref();
+        if told.is_some_and(|stored| stored.tells(&branch, &opened, me, rows_max)) {
+            return;
         }
+        let at = iso_time(now.wall);
+        let unknown = HistoryKey::default();
+        let next = told
+            .unwrap_or(&unknown)
+            .rebuilt(&branch, &opened, &at, me, rows_max);
+        self.write(now, keys::HISTORY, next.to_text(), Precondition::None, out);
     }
 
     /// The version of the history that I know of, my own last write included, which the view may not show yet.
@@ -457,13 +441,4 @@ fn positions(data: &mut MemberData, status: &SqlStatus) {
     data.replay_lsn = Some(status.replayed.0).filter(|lsn| *lsn != 0);
     data.receive_lsn = Some(status.received.0).filter(|lsn| *lsn != 0);
     data.replication_state = status.streaming.then(|| "streaming".into());
-}
-
-fn without_positions(data: &MemberData) -> MemberData {
-    MemberData {
-        xlog_location: None,
-        replay_lsn: None,
-        receive_lsn: None,
-        ..data.clone()
-    }
 }

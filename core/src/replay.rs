@@ -5,7 +5,10 @@
 //! one was written, and the line's own sum. The sum comes last since the others say more.
 
 use crate::agent::{Agent, Output};
+use crate::fields::{Field, differences, shortened, shown};
+use crate::note::Note;
 use crate::record::{FORMAT, FORMAT_MIN, Handled, Header, Line, digest, line_sum, split_sum};
+use crate::time::{Now, Span};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -23,6 +26,39 @@ pub struct Replayed {
     pub agent: Option<Agent>,
 }
 
+/// How to replay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// Nothing after the handle of this number, or after this time on the agent's clock since it began.
+    pub until: Option<Until>,
+    pub state: State,
+    /// What is done to one of the inputs: what would have been decided then?
+    pub change: Option<Change>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    Handle(u64),
+    Time(Span),
+}
+
+/// Is the digest of the state compared?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    #[default]
+    Compared,
+    /// Another core's state may hold other fields and still decide the same.
+    NotCompared,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The input of this number comes so much later, after whatever was recorded in between.
+    Delay { n: u64, by: Span },
+    /// It never comes.
+    Drop { n: u64 },
+}
+
 /// The first place at which recording and replay part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -32,7 +68,26 @@ pub struct Difference {
     pub path: String,
     pub recorded: String,
     pub replayed: String,
+    /// The handle whose outcome differs, where it is one.
+    pub handle: Option<Box<Parted>>,
 }
+
+/// The handle at which recording and replay part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parted {
+    pub n: u64,
+    pub now: Now,
+    /// What the agent was told, as the recording writes it.
+    pub input: String,
+    /// Every field of effects and notes that differs.
+    pub fields: Vec<Field>,
+    /// What was said then, and what is said now.
+    pub said: Vec<String>,
+    pub says: Vec<String>,
+}
+
+/// So many fields of one handle are named.
+const FIELDS_MAX: usize = 24;
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,7 +103,16 @@ impl std::error::Error for Difference {}
 
 /// Replays the text of one segment, or of several in their order.
 pub fn replay(text: &str) -> Result<Replayed, Difference> {
+    replay_with(text, How::default())
+}
+
+/// The same up to some point, or with something changed.
+pub fn replay_with(text: &str, how: How) -> Result<Replayed, Difference> {
     let mut replay = Replay {
+        how,
+        born: None,
+        held: None,
+        changed: false,
         line: 0,
         sum: 0,
         handles: 0,
@@ -70,10 +134,19 @@ pub fn replay(text: &str) -> Result<Replayed, Difference> {
             }
             return Err(replay.unreadable(raw, "a line that ends with its sum"));
         };
-        replay.take(&body, sum)?;
+        if let Reached::End = replay.take(&body, sum)? {
+            break;
+        }
     }
     if let Phase::BeforeHeader = replay.phase {
         return Err(replay.unreadable("nothing", "a header"));
+    }
+    replay.let_go()?;
+    if let (Some(Change::Delay { n, .. } | Change::Drop { n }), false) =
+        (how.change, replay.changed)
+    {
+        let ends = format!("handle {} is the last one here", replay.handles);
+        return Err(replay.difference("n", ends, format!("handle {n} was to be changed")));
     }
     if let Phase::Running(agent) = replay.phase {
         replay.done.agent = Some(*agent);
@@ -96,7 +169,26 @@ struct Peek {
     header: Option<Map<String, Value>>,
 }
 
+/// Does the replay go on?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    Middle,
+    End,
+}
+
+/// An input that comes later than it was recorded.
+struct Held {
+    line: usize,
+    handled: Handled,
+}
+
 struct Replay {
+    how: How,
+    /// When the agent's life that is replayed began.
+    born: Option<Now>,
+    held: Option<Held>,
+    /// The change was made.
+    changed: bool,
     line: usize,
     sum: u64,
     handles: u64,
@@ -116,6 +208,7 @@ impl Replay {
             path: path.into(),
             recorded: recorded.into(),
             replayed: replayed.into(),
+            handle: None,
         }
     }
 
@@ -127,7 +220,7 @@ impl Replay {
         )
     }
 
-    fn take(&mut self, body: &str, sum: u64) -> Result<(), Difference> {
+    fn take(&mut self, body: &str, sum: u64) -> Result<Reached, Difference> {
         self.check_format(body)?;
         let line: Line = match serde_json::from_str(body) {
             Ok(line) => line,
@@ -139,7 +232,7 @@ impl Replay {
             Line::Header(header) => {
                 self.sum_is(0, body, sum)?;
                 self.begin(*header)?;
-                return Ok(());
+                return Ok(Reached::Middle);
             }
             Line::Snapshot(agent) => match self.phase {
                 Phase::BeforeSnapshot => self.phase = Phase::Running(agent),
@@ -147,14 +240,28 @@ impl Replay {
                     return Err(self.unreadable("a snapshot", "it after a header only"));
                 }
             },
-            Line::Handle(handled) => self.handle(*handled)?,
+            Line::Handle(handled) => {
+                if self.is_beyond(&handled) {
+                    return Ok(Reached::End);
+                }
+                self.handle(*handled)?;
+            }
             Line::Lost { lines } => {
                 self.done.lost = self.done.lost.saturating_add(lines);
                 self.handles = self.handles.saturating_add(lines);
                 self.phase = Phase::Ended;
             }
         }
-        self.sum_is(before, body, sum)
+        self.sum_is(before, body, sum)?;
+        Ok(Reached::Middle)
+    }
+
+    fn is_beyond(&self, handled: &Handled) -> bool {
+        match (self.how.until, self.born) {
+            (Some(Until::Handle(n)), _) => handled.n > n,
+            (Some(Until::Time(span)), Some(born)) => handled.now.mono > born.mono + span,
+            (Some(Until::Time(_)), None) | (None, _) => false,
+        }
     }
 
     /// Before anything else is read of a header: another format has other fields.
@@ -208,6 +315,7 @@ impl Replay {
             self.done.lost = self.done.lost.saturating_add(unsaid);
         }
         self.handles = header.before;
+        self.born = Some(header.start);
         self.phase = if header.before == 0 {
             let agent = Agent::new(header.settings, header.boot, header.seed, header.start);
             Phase::Running(Box::new(agent))
@@ -222,29 +330,80 @@ impl Replay {
         if handled.n != expected {
             return Err(self.difference("n", handled.n.to_string(), expected.to_string()));
         }
+        self.handles = expected;
+        let is_time = |held: &Held| held.handled.now.mono <= handled.now.mono;
+        if self.held.as_ref().is_some_and(is_time) {
+            self.let_go()?;
+        }
+        match self.how.change {
+            Some(Change::Drop { n }) if n == handled.n => {
+                self.changed = true;
+                Ok(())
+            }
+            Some(Change::Delay { n, by }) if n == handled.n => {
+                self.changed = true;
+                let mut handled = handled;
+                handled.now.mono = handled.now.mono + by;
+                handled.now.wall = handled.now.wall.plus(by);
+                self.held = Some(Held {
+                    line: self.line,
+                    handled,
+                });
+                Ok(())
+            }
+            _unchanged => self.decide(handled),
+        }
+    }
+
+    /// The input that was held back comes now.
+    fn let_go(&mut self) -> Result<(), Difference> {
+        let Some(held) = self.held.take() else {
+            return Ok(());
+        };
+        let here = std::mem::replace(&mut self.line, held.line);
+        self.decide(held.handled)?;
+        self.line = here;
+        Ok(())
+    }
+
+    /// Tells the agent, and compares what comes of it.
+    fn decide(&mut self, handled: Handled) -> Result<(), Difference> {
         let Phase::Running(agent) = &mut self.phase else {
             return Err(self.unreadable("a handle", "a header (and a snapshot) before it"));
         };
         let mut output = Output::default();
+        let input = handled.input.clone();
         agent.handle(handled.now, handled.input, &mut output);
-        let left = handled.digest.as_ref().map(|_| digest(agent));
-        self.handles = expected;
+        let is_compared = self.how.state == State::Compared && self.how.change.is_none();
+        let left = handled.digest.as_ref().filter(|_| is_compared);
+        let left = left.map(|_| digest(agent));
         self.done.handles += 1;
-        self.same("effects", &handled.effects, &as_json(&output.effects))?;
-        self.same("notes", &handled.notes, &as_json(&output.notes))?;
-        match (handled.digest, left) {
-            (Some(recorded), Some(replayed)) if recorded != replayed => {
-                Err(self.difference("digest", recorded, replayed))
-            }
-            _ => Ok(()),
+        let (effects, notes) = (as_json(&output.effects), as_json(&output.notes));
+        let mut fields = differences("effects", &handled.effects, &effects, FIELDS_MAX);
+        let more = FIELDS_MAX.saturating_sub(fields.len());
+        fields.extend(differences("notes", &handled.notes, &notes, more));
+        if let (Some(recorded), Some(replayed)) = (handled.digest, left)
+            && recorded != replayed
+        {
+            fields.push(Field {
+                path: "digest".to_string(),
+                recorded,
+                replayed,
+            });
         }
-    }
-
-    fn same(&self, field: &str, recorded: &Value, replayed: &Value) -> Result<(), Difference> {
-        match first_difference(field.to_string(), recorded, replayed) {
-            None => Ok(()),
-            Some((path, recorded, replayed)) => Err(self.difference(path, recorded, replayed)),
-        }
+        let Some(first) = fields.first().cloned() else {
+            return Ok(());
+        };
+        let mut difference = self.difference(first.path, first.recorded, first.replayed);
+        difference.handle = Some(Box::new(Parted {
+            n: handled.n,
+            now: handled.now,
+            input: shortened(&as_json(&input).to_string()),
+            fields,
+            said: words(&handled.notes),
+            says: words(&notes),
+        }));
+        Err(difference)
     }
 }
 
@@ -252,58 +411,12 @@ fn as_json<T: serde::Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// The path of the first value in which two documents differ, with both values.
-fn first_difference(path: String, a: &Value, b: &Value) -> Option<(String, String, String)> {
-    match (a, b) {
-        (Value::Array(a), Value::Array(b)) => {
-            for at in 0..a.len().max(b.len()) {
-                let (x, y) = (a.get(at), b.get(at));
-                let here = format!("{path}[{at}]");
-                match (x, y) {
-                    (Some(x), Some(y)) => {
-                        let found = first_difference(here, x, y);
-                        if found.is_some() {
-                            return found;
-                        }
-                    }
-                    (x, y) => return Some((here, shown(x), shown(y))),
-                }
-            }
-            None
-        }
-        (Value::Object(a), Value::Object(b)) => {
-            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            for key in keys {
-                let (x, y) = (a.get(key), b.get(key));
-                let here = format!("{path}.{key}");
-                match (x, y) {
-                    (Some(x), Some(y)) => {
-                        let found = first_difference(here, x, y);
-                        if found.is_some() {
-                            return found;
-                        }
-                    }
-                    (x, y) => return Some((here, shown(x), shown(y))),
-                }
-            }
-            None
-        }
-        (a, b) if a == b => None,
-        (a, b) => Some((path, shown(Some(a)), shown(Some(b)))),
-    }
-}
-
-fn shown(value: Option<&Value>) -> String {
-    match value {
-        None => "nothing".to_string(),
-        Some(value) => shortened(&value.to_string()),
-    }
-}
-
-fn shortened(text: &str) -> String {
-    const LENGTH_MAX: usize = 200;
-    match text.char_indices().nth(LENGTH_MAX) {
-        None => text.to_string(),
-        Some((at, _)) => format!("{}…", &text[..at]),
-    }
+/// Notes as people read them; one that this core does not know as it was written.
+pub fn words(notes: &Value) -> Vec<String> {
+    let notes = notes.as_array().cloned().unwrap_or_default();
+    let told = notes.into_iter().map(|note| {
+        let text = note.to_string();
+        serde_json::from_value::<Note>(note).map_or(text, |note| note.to_string())
+    });
+    told.collect()
 }

@@ -4,8 +4,9 @@
 use crate::agent::{Agent, Output};
 use crate::keys::Status;
 use crate::local::Server;
-use crate::member::Tags;
-use crate::postgres::{SideTask, SqlStatus};
+use crate::lsn::Lsn;
+use crate::member::{MemberData, Tags};
+use crate::postgres::{SideTask, Slot, SqlStatus};
 use crate::time::{Mono, Now};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,117 +30,92 @@ impl Agent {
         if !self.store.config.use_slots || !(leads || stands_by) || self.paused() && !leads {
             return;
         }
-        let Some(cluster) = &self.store.cluster else {
+        let Some(cluster) = self.store.cluster.clone() else {
             return;
         };
         if cluster.leader.is_none() {
             return;
         }
-        let others = cluster.others(&self.settings.name);
-        // Whether a new slot may be made for it now.
-        let wanted: BTreeMap<String, bool> = others
-            .map(|(name, member)| (name.slot_name(), self.feeds(member)))
+        let names: Vec<(String, &MemberData)> = cluster
+            .others(&self.settings.name)
+            .map(|(name, member)| (name.slot_name(), member))
             .collect();
-        let published = cluster.status.clone().unwrap_or_default();
-        let Some(status) = self.local.answered().cloned() else {
+        if self.local.answered().is_none() {
             return;
-        };
-        self.remember(now, &wanted, &published);
-        for (name, feeds) in &wanted {
-            if status
-                .slots
-                .get(name)
-                .is_none_or(|s| s.lost || s.restart_lsn.is_none() && !s.active)
-            {
-                self.make_slot(now, name, *feeds, &status, out);
-            } else if stands_by {
-                self.advance_slot(now, name, &status, &published, out);
-            }
         }
-        self.drop_lapsed(now, &status, out);
+        self.remember(now, &names, cluster.status.as_ref());
+        for task in self.slot_tasks(&names, stands_by, cluster.status.as_ref()) {
+            self.start_side(now, task, out);
+        }
     }
 
     /// Timers of vanished members live in this agent's memory and start anew with its life, as Patroni's do.
-    fn remember(&mut self, now: Now, wanted: &BTreeMap<String, bool>, published: &Status) {
-        for name in wanted.keys() {
-            self.slots.seen.insert(name.clone(), now.mono);
-        }
-        for name in published.retain_slots.iter().flatten() {
-            self.slots.seen.entry(name.clone()).or_insert(now.mono);
-        }
-        let ttl = self.store.config.member_slots_ttl;
-        let lapsed = self
-            .slots
-            .seen
-            .iter()
-            .filter(|(_, at)| now.mono.since(**at) >= ttl)
-            .map(|(name, _)| name.clone());
-        let lapsed: Vec<String> = lapsed.collect();
-        for name in &lapsed {
-            self.slots.seen.remove(name);
-        }
-        self.slots.lapsed.extend(lapsed);
-        self.slots.lapsed.retain(|name| !wanted.contains_key(name));
-    }
-
-    /// A slot that was invalidated, or that reserves no WAL, is replaced.
-    fn make_slot(
-        &mut self,
-        now: Now,
-        name: &str,
-        feeds: bool,
-        status: &SqlStatus,
-        out: &mut Output,
-    ) {
-        let task = match status.slots.get(name) {
-            Some(slot) if !slot.active => SideTask::DropSlot { name: name.into() },
-            Some(_) => return,
-            None if feeds => SideTask::CreateSlot { name: name.into() },
-            None => return,
-        };
-        self.start_side(now, task, out);
-    }
-
-    fn advance_slot(
-        &mut self,
-        now: Now,
-        name: &str,
-        status: &SqlStatus,
-        published: &Status,
-        out: &mut Output,
-    ) {
-        let Some(slot) = status.slots.get(name).filter(|s| s.physical && !s.active) else {
-            return;
-        };
-        let Some(target) = published.slots.as_ref().and_then(|slots| slots.get(name)) else {
-            return;
-        };
-        let to = crate::lsn::Lsn(*target).min(status.replayed);
-        if slot.restart_lsn.is_some_and(|at| at < to) {
-            self.start_side(
-                now,
-                SideTask::AdvanceSlot {
-                    name: name.into(),
-                    to,
-                },
-                out,
-            );
-        }
-    }
-
-    fn drop_lapsed(&mut self, now: Now, status: &SqlStatus, out: &mut Output) {
-        if self.paused() {
-            return;
-        }
-        for name in self.slots.lapsed.clone() {
-            if status
-                .slots
-                .get(&name)
-                .is_some_and(|slot| slot.physical && !slot.active)
-            {
-                self.start_side(now, SideTask::DropSlot { name }, out);
+    fn remember(&mut self, now: Now, wanted: &[(String, &MemberData)], published: Option<&Status>) {
+        let seen = &mut self.slots.seen;
+        for (name, _) in wanted {
+            match seen.get_mut(name) {
+                Some(at) => *at = now.mono,
+                None => {
+                    seen.insert(name.clone(), now.mono);
+                }
             }
         }
+        for name in published
+            .iter()
+            .flat_map(|p| p.retain_slots.iter().flatten())
+        {
+            if !seen.contains_key(name) {
+                seen.insert(name.clone(), now.mono);
+            }
+        }
+        let ttl = self.store.config.member_slots_ttl;
+        let lapsed: Vec<String> = seen
+            .iter()
+            .filter(|(_, at)| now.mono.since(**at) >= ttl)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &lapsed {
+            seen.remove(name);
+        }
+        self.slots.lapsed.extend(lapsed);
+        let is_wanted = |name: &String| wanted.iter().any(|(of, _)| of == name);
+        self.slots.lapsed.retain(|name| !is_wanted(name));
+    }
+
+    /// What is to be done about slots, by what the server said last.
+    fn slot_tasks(
+        &self,
+        wanted: &[(String, &MemberData)],
+        stands_by: bool,
+        published: Option<&Status>,
+    ) -> Vec<SideTask> {
+        let Some(status) = self.local.answered() else {
+            return Vec::new();
+        };
+        let task = |(name, member): &(String, &MemberData)| match status.slots.get(name) {
+            None => self
+                .feeds(member)
+                .then(|| SideTask::CreateSlot { name: name.clone() }),
+            // A slot that was invalidated, or that reserves no WAL, is replaced.
+            Some(slot) if slot.lost || slot.restart_lsn.is_none() && !slot.active => {
+                (!slot.active).then(|| SideTask::DropSlot { name: name.clone() })
+            }
+            Some(slot) if stands_by => advance(name, slot, status, published?),
+            Some(_) => None,
+        };
+        let wanted = wanted.iter().filter_map(task);
+        wanted.chain(self.lapsed_slots(status)).collect()
+    }
+
+    fn lapsed_slots<'a>(&'a self, status: &'a SqlStatus) -> impl Iterator<Item = SideTask> + 'a {
+        let is_idle = |name: &&String| {
+            let slot = status.slots.get(*name);
+            slot.is_some_and(|slot| slot.physical && !slot.active)
+        };
+        let lapsed = self.slots.lapsed.iter().filter(|_| !self.paused());
+        lapsed
+            .filter(is_idle)
+            .map(|name| SideTask::DropSlot { name: name.clone() })
     }
 
     /// The leader's slots and its own position, for `status`.
@@ -155,4 +131,18 @@ impl Agent {
         retained.insert(self.settings.name.slot_name());
         next.retain_slots = Some(retained.into_iter().collect());
     }
+}
+
+/// A standby moves the slot as far as its member has got, and never beyond what it has replayed itself.
+fn advance(name: &str, slot: &Slot, status: &SqlStatus, published: &Status) -> Option<SideTask> {
+    if !slot.physical || slot.active {
+        return None;
+    }
+    let target = published.slots.as_ref()?.get(name)?;
+    let to = Lsn(*target).min(status.replayed);
+    slot.restart_lsn.filter(|at| *at < to)?;
+    Some(SideTask::AdvanceSlot {
+        name: name.to_string(),
+        to,
+    })
 }

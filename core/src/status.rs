@@ -1,12 +1,18 @@
 //! The agent's view of itself for people and load balancers: Patroni's words for role and state.
 
 use crate::agent::Agent;
+use crate::config::Timing;
 use crate::handover::Phase;
 use crate::local::Server;
 use crate::postgres::{DataDir, Operation, StartAs};
 use crate::view::{Role, Running, State, View};
 
 impl Agent {
+    /// The timings in force.
+    pub fn timing(&self) -> Timing {
+        self.store.config.timing
+    }
+
     pub fn view(&self) -> View {
         View {
             scope: self.settings.scope.clone(),

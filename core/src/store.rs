@@ -10,7 +10,7 @@ use crate::note::Note;
 use crate::time::{Mono, Now};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why the leader key is absent, as far as the keys tell.
@@ -162,16 +162,19 @@ impl Store {
         if revision <= self.snapshot.revision {
             return;
         }
-        let mut snapshot = self.snapshot.clone();
-        let changed: BTreeSet<String> = changes.keys().cloned().collect();
-        apply(&mut snapshot, revision, changes);
-        let cluster = match &self.cluster {
-            Some(known) => known.updated(&snapshot, &changed),
-            None => Cluster::read(&snapshot),
+        let before = self.snapshot.revision;
+        let changed: Vec<String> = changes.keys().cloned().collect();
+        apply(&mut self.snapshot, revision, changes);
+        let Some(mut cluster) = self.cluster.take() else {
+            let cluster = Cluster::read(&self.snapshot);
+            return self.learn(now, before, None, cluster.into(), fast, notes);
         };
-        self.replace(now, snapshot, cluster, fast, notes);
+        let leader = cluster.leader.clone();
+        Arc::make_mut(&mut cluster).update(&self.snapshot, changed.iter());
+        self.learn(now, before, leader, cluster, fast, notes);
     }
 
+    /// This snapshot instead of the one before.
     fn replace(
         &mut self,
         now: Now,
@@ -180,7 +183,22 @@ impl Store {
         fast: bool,
         notes: &mut Vec<Note>,
     ) {
-        self.follow_leader(now, &snapshot, &cluster, notes);
+        let leader = self.cluster.take().and_then(|known| known.leader.clone());
+        let before = std::mem::replace(&mut self.snapshot, snapshot).revision;
+        self.learn(now, before, leader, cluster.into(), fast, notes);
+    }
+
+    /// What the snapshot says, now that it is another one: `before` and `leader` are what the former said.
+    fn learn(
+        &mut self,
+        now: Now,
+        before: Revision,
+        leader: Option<LeaderKey>,
+        cluster: Arc<Cluster>,
+        fast: bool,
+        notes: &mut Vec<Note>,
+    ) {
+        self.follow_leader(now, before, leader, &cluster, notes);
         self.tell_unreadable(&cluster, notes);
         // With fast timing asked for, what is in force also depends on who the members are.
         let news = |stored: &Map<String, Value>| fast || self.config.stored != *stored;
@@ -195,23 +213,22 @@ impl Store {
                 );
             }
         }
-        self.snapshot = snapshot;
         self.changed_at = now.mono;
-        self.cluster = Some(Arc::new(cluster));
+        self.cluster = Some(cluster);
     }
 
     fn follow_leader(
         &mut self,
         now: Now,
-        next: &Snapshot,
+        before: Revision,
+        leader: Option<LeaderKey>,
         cluster: &Cluster,
         notes: &mut Vec<Note>,
     ) {
         let name = |key: &Option<LeaderKey>| key.as_ref().map(|k| k.owner.clone());
-        let before = self.cluster.as_ref().and_then(|c| c.leader.clone());
-        if name(&before) != name(&cluster.leader) {
+        if name(&leader) != name(&cluster.leader) {
             notes.push(Note::LeaderChanged {
-                from: name(&before),
+                from: name(&leader),
                 to: name(&cluster.leader),
             });
         }
@@ -225,7 +242,7 @@ impl Store {
                 self.last_leader = Some(leader.clone());
             }
             None if self.vacant.is_none() => {
-                let why = before.map_or(Vacancy::Expired, |gone| self.why_vacant(&gone, next));
+                let why = leader.map_or(Vacancy::Expired, |gone| self.why_vacant(&gone, before));
                 self.vacant = Some((now.mono, why));
             }
             None => {}
@@ -234,14 +251,15 @@ impl Store {
 
     /// A release writes the final position in the same step (Tanist) or just before (Patroni, whose member
     /// key then says that it is stopping); an expiry takes the owner's member key along.
-    fn why_vacant(&self, gone: &LeaderKey, next: &Snapshot) -> Vacancy {
-        let status = next.keys.get(keys::STATUS).map(|kv| kv.modified);
-        let member = next.keys.get(&keys::member_key(&gone.owner));
+    fn why_vacant(&self, gone: &LeaderKey, before: Revision) -> Vacancy {
+        let keys = &self.snapshot.keys;
+        let status = keys.get(keys::STATUS).map(|kv| kv.modified);
+        let member = keys.get(&keys::member_key(&gone.owner));
         let Some(member) = member.filter(|m| gone.lease == LeaseId::NONE || m.lease == gone.lease)
         else {
             return Vacancy::Expired;
         };
-        let with_final_position = status.is_some_and(|at| at > self.snapshot.revision);
+        let with_final_position = status.is_some_and(|at| at > before);
         let stopping = ["\"stopping\"", "\"stopped\"", "\"demoted\""]
             .iter()
             .any(|word| member.value.contains(word));

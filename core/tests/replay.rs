@@ -7,7 +7,7 @@ use tanist_core::input::Input;
 use tanist_core::name::{MemberName, OpId};
 use tanist_core::postgres::PgInput;
 use tanist_core::record::{Header, Recording, line_sum, lost_line, split_sum};
-use tanist_core::replay::{Difference, Replayed, replay};
+use tanist_core::replay::{Change, Difference, How, Replayed, State, Until, replay, replay_with};
 use tanist_core::settings::{LocalPostgres, Safety, Settings};
 use tanist_core::time::{Mono, Now, Span, Wall};
 
@@ -173,6 +173,66 @@ fn a_state_that_came_out_differently_is_told_by_its_digest() {
     kept[4].replace_range(at..at + 1, other);
     let found = refused(&resealed(&kept));
     assert_eq!((found.line, found.path.as_str()), (5, "digest"));
+}
+
+#[test]
+fn a_replay_stops_where_it_is_told_to_with_the_state_of_then() {
+    let text = recorded(30, None);
+    let mut agent = Agent::new(settings(), Boot::default(), 7, at(0));
+    for n in 1..=10 {
+        agent.handle(at(n), input(n), &mut Output::default());
+    }
+    for until in [Until::Handle(10), Until::Time(Span::secs(10))] {
+        let how = How {
+            until: Some(until),
+            ..How::default()
+        };
+        let done = replay_with(&text, how).unwrap();
+        assert_eq!((done.handles, done.agent.as_ref()), (10, Some(&agent)));
+    }
+}
+
+#[test]
+fn another_cores_state_is_not_compared_when_only_its_decisions_matter() {
+    let mut kept = lines(&recorded(10, None));
+    kept[4] = kept[4].replacen("\"digest\":\"", "\"digest\":\"other", 1);
+    let text = resealed(&kept);
+    assert_eq!(refused(&text).path, "digest");
+    let how = How {
+        state: State::NotCompared,
+        ..How::default()
+    };
+    assert_eq!(replay_with(&text, how).map(|done| done.handles), Ok(10));
+}
+
+#[test]
+fn what_one_input_less_or_later_would_have_changed_is_told_with_both_outcomes() {
+    let text = recorded(30, None);
+    let with = |change| {
+        let how = How {
+            change: Some(change),
+            ..How::default()
+        };
+        replay_with(&text, how)
+    };
+    let changes = (1..=30).flat_map(|n| {
+        let by = Span::millis(1_500);
+        [Change::Drop { n }, Change::Delay { n, by }]
+    });
+    let differences: Vec<(u64, Difference)> = changes
+        .filter_map(|change| {
+            let (Change::Drop { n } | Change::Delay { n, .. }) = change;
+            with(change).err().map(|difference| (n, difference))
+        })
+        .collect();
+    assert!(!differences.is_empty(), "no input matters at all");
+    for (n, difference) in differences {
+        let parted = difference.handle.expect("a handle decides otherwise");
+        assert!(parted.n >= n, "{n} changes {} before it", parted.n);
+        assert!(!parted.fields.is_empty() && !parted.input.is_empty());
+    }
+    let beyond = with(Change::Drop { n: 31 }).unwrap_err();
+    assert_eq!(beyond.path, "n");
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl World {
                 self.tell_leader_key();
             } else {
                 let value = value.as_ref().map(|kv| kv.value.clone());
+                self.note_member_key(key);
                 if key.starts_with("members/") || key == "status" {
                     continue;
                 }

@@ -72,6 +72,7 @@ pub fn attempt(plan: &Plan, ending: Ending, make: impl FnOnce(&Plan) -> World) -
         evaluations: Default::default(),
         claims_kept: 0,
         unseed: Default::default(),
+        effort: Default::default(),
     })
 }
 

@@ -136,6 +136,7 @@ mod tests {
             evaluations: Default::default(),
             claims_kept: 0,
             unseed: Default::default(),
+            effort: Default::default(),
         }
     }
 

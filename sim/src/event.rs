@@ -138,11 +138,27 @@ pub struct Broken {
     pub story: String,
 }
 
-/// One line of an agent's own trace: what it was told and what it answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How often an invariant was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     pub evaluations: u64,
     /// Evaluations set aside because an assumption did not hold.
     pub suspended: u64,
     pub suspended_for: Span,
+}
+
+impl Counted {
+    pub const NOTHING: Counted = Counted {
+        evaluations: 0,
+        suspended: 0,
+        suspended_for: Span::ZERO,
+    };
+
+    pub fn and(self, other: Counted) -> Counted {
+        Counted {
+            evaluations: self.evaluations + other.evaluations,
+            suspended: self.suspended + other.suspended,
+            suspended_for: self.suspended_for + other.suspended_for,
+        }
+    }
 }

@@ -55,6 +55,7 @@ pub enum Wanted {
 /// The agent's process: the core and its shell.
 pub struct AgentProcess {
     pub life: u32,
+    pub born: Moment,
     pub run: Run,
     pub agent: Agent,
     /// What came due while it was frozen.

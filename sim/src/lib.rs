@@ -16,10 +16,10 @@
 //! | room | files |
 //! |---|---|
 //! | the world | `world`, `agenda`, `due`, `apply`, `account` (queries of the truth), `truth`, `event`, `moment`, `streams`, `shape`, `act` |
-//! | the fakes | `store/` (revisions, transactions, leases, watches, servers), `pg/` (processes, WAL tree, control data, every operation), `wire`, `host`, `clock`, `app` (clients with numbered commits), `operator` |
+//! | the fakes (held to real servers by `fidelity/`) | `store/` (revisions, transactions, leases, watches, servers), `pg/` (processes, WAL tree, control data, every operation), `wire`, `host`, `clock`, `app` (clients with numbered commits), `operator` |
 //! | agents | `shell/` (drives one agent as the real shell does, fencer included) |
 //! | judges | `invariants/` (one promise a file), `marks`, `sabotage` (deliberate bugs that prove a judge can convict) |
-//! | stories | `plan`, `scenario/` (the language of `scenarios/`), `report/`, `campaign`, `swarm`, `shrink`, `command/` |
+//! | stories | `plan`, `scenario/` (the language of `scenarios/`), `report/`, `campaign`, `tally`, `share`, `swarm`, `shrink`, `session` (a run by hand), `incident/` (recordings of real members as one story), `own_settings` and `outages` (what a user's settings cost), `command/` |
 //!
 //! ## What is deliberately absent
 //!
@@ -39,23 +39,30 @@ pub mod clock;
 pub mod command;
 pub mod due;
 pub mod event;
+pub mod fidelity;
 pub mod host;
+pub mod incident;
 pub mod invariants;
 pub mod library;
 pub mod marks;
 pub mod moment;
 pub mod operator;
+pub mod outages;
+pub mod own_settings;
 pub mod pg;
 pub mod plan;
 pub mod report;
 pub mod sabotage;
 pub mod scenario;
+pub mod session;
 pub mod shape;
+pub mod share;
 pub mod shell;
 pub mod shrink;
 pub mod store;
 pub mod streams;
 pub mod swarm;
+pub mod tally;
 pub mod trace;
 pub mod truth;
 pub mod wire;

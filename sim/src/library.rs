@@ -25,11 +25,34 @@ impl std::error::Error for Unreadable {}
 /// Deeper trees than this are no scenario tree.
 const DEPTH_MAX: usize = 6;
 
-/// Every scenario below `folder`, sorted by path; `folder` itself if it is a file.
-pub fn scenarios(folder: &Path) -> Result<Vec<PathBuf>, Unreadable> {
+/// Every scenario that `named` means, sorted by path: itself if it is a file, those below it if it is a folder, those
+/// that match if it is a pattern such as `scenarios/**/rewind*`.
+pub fn scenarios(named: &Path) -> Result<Vec<PathBuf>, Unreadable> {
     let mut found = Vec::new();
-    gather(folder, DEPTH_MAX, &mut found)?;
+    if named.exists() {
+        gather(named, DEPTH_MAX, &mut found)?;
+    } else {
+        for path in matching(named)? {
+            gather(&path, DEPTH_MAX, &mut found)?;
+        }
+    }
     found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// What a pattern matches; an error if that is nothing.
+fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Unreadable> {
+    let bad = |why: String| Unreadable {
+        path: pattern.to_path_buf(),
+        why,
+    };
+    let text = pattern.to_string_lossy();
+    let paths = glob::glob(&text).map_err(|e| bad(format!("no pattern: {}", e.msg)))?;
+    let found: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
+    if found.is_empty() {
+        return Err(bad("no such file, and nothing matches it".into()));
+    }
     Ok(found)
 }
 
@@ -56,9 +79,12 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Unreadable {
     }
 }
 
+pub fn text_of(path: &Path) -> Result<String, Unreadable> {
+    fs::read_to_string(path).map_err(|e| unreadable(path, &e))
+}
+
 pub fn load(path: &Path) -> Result<Plan, Unreadable> {
-    let text = fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
-    parse(&text).map_err(|complaint| Unreadable {
+    parse(&text_of(path)?).map_err(|complaint| Unreadable {
         path: path.to_path_buf(),
         why: complaint.to_string(),
     })

@@ -31,6 +31,8 @@ pub struct Requests {
     pub last_touching: Option<Moment>,
     /// Members that a request took, or will take, out of the cluster, until they are back in it.
     pub touched: BTreeSet<Seat>,
+    /// When each member was last asked for a restart or a reinit: it may come minutes later, when there is a leader.
+    pub asked_down: BTreeMap<Seat, Moment>,
 }
 
 impl Requests {
@@ -166,6 +168,7 @@ impl World {
         match request {
             OperatorRequest::Restart | OperatorRequest::Reinitialize { .. } => {
                 self.requests.touched.insert(seat);
+                self.requests.asked_down.insert(seat, at);
             }
             OperatorRequest::Switchover { .. } | OperatorRequest::Failover { .. } => {
                 self.requests.touched.extend(self.leader_seat());

@@ -5,7 +5,9 @@
 use crate::streams::Stream;
 use crate::wire::Seat;
 use serde::{Deserialize, Serialize};
-use tanist_core::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, Precondition, Revision};
+use tanist_core::dcs::{
+    DcsInput, DcsOutcome, DcsReply, DcsRequest, KeyOwner, Precondition, Revision,
+};
 use tanist_core::effect::{Effect, EffectBody};
 use tanist_core::fencer::FencerRequest;
 use tanist_core::input::Input;
@@ -13,7 +15,8 @@ use tanist_core::lsn::Lsn;
 use tanist_core::name::{OpId, Term};
 use tanist_core::peer::PeerAnswer;
 use tanist_core::postgres::{
-    DataDir, DiscardReason, Observation, Operation, PgInput, PromotionMark, StopMode, StopPlan,
+    DataDir, DiscardReason, Observation, Operation, PgInput, PromotionMark, SideTask, StopMode,
+    StopPlan,
 };
 use tanist_core::time::{Mono, Span};
 
@@ -75,6 +78,12 @@ canaries! {
     PeersLookBehind "peers-look-behind" caught by "S11";
     /// A rewind is told as done and never run.
     RewindImagined "rewind-imagined" caught by "L02";
+    /// Slots that a standby is to move are dropped instead.
+    SlotsDropped "slots-dropped" caught by "S19";
+    /// A standby that has nothing to do is stopped.
+    StandbyStopped "standby-stopped" caught by "L09";
+    /// What the agent knows of the store is never brought up to date again once somebody clones.
+    ViewsFrozen "views-frozen" caught by "L04";
     /// The leader key is given away while PostgreSQL is only being stopped.
     ReleaseEarly "release-early" caught by "S01";
 }
@@ -139,6 +148,7 @@ impl Sabotage {
             // The forged operations' ends are nobody's business.
             (Input::Postgres(PgInput::Finished { op, .. }), Some(_)) if op.0 > 1 << 60 => None,
             (Input::Peer(_), Some(Canary::PeersLookBehind)) => Some(behind(input)),
+            (Input::Dcs(said), Some(Canary::ViewsFrozen)) if self.is_founded && tells(said) => None,
             _ => Some(input),
         }
     }
@@ -169,6 +179,15 @@ impl Sabotage {
                     let why = DiscardReason::ReinitRequested;
                     let discard = self.forge(Operation::DiscardData { why }, None);
                     kept.push(discard);
+                }
+                (Canary::SlotsDropped, EffectBody::Side { task, until }) => {
+                    let (id, until) = (effect.id, *until);
+                    let task = match task.clone() {
+                        SideTask::AdvanceSlot { name, .. } => SideTask::DropSlot { name },
+                        other => other,
+                    };
+                    let body = EffectBody::Side { task, until };
+                    kept.push(Effect { id, body });
                 }
                 (
                     Canary::ReleaseEarly,
@@ -202,7 +221,10 @@ impl Sabotage {
                 let promote = self.forge(promote, Some(Term(1)));
                 kept.push(promote);
             }
-            (Canary::StopsWhilePaused, Scene::Paused) if now_and_then => {
+            (Canary::StopsWhilePaused, Scene::Paused)
+            | (Canary::StandbyStopped, Scene::IdleStandby)
+                if now_and_then =>
+            {
                 let plan = StopPlan {
                     first: StopMode::Fast,
                     immediate_after: Span::secs(10),
@@ -335,6 +357,17 @@ pub enum Scene {
     IdleStandby,
     Paused,
     Other,
+}
+
+/// Does this bring the view of the store up to date?
+fn tells(said: &DcsInput) -> bool {
+    match said {
+        DcsInput::Listed { .. } | DcsInput::Changed { .. } => true,
+        DcsInput::Completed { outcome, .. } => {
+            matches!(outcome, DcsOutcome::Ok(DcsReply::Snapshot(_)))
+        }
+        DcsInput::WatchLost { .. } => false,
+    }
 }
 
 fn is_clone(effect: &Effect) -> bool {

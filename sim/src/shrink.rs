@@ -309,6 +309,7 @@ mod tests {
             evaluations: Default::default(),
             claims_kept: 0,
             unseed: Default::default(),
+            effort: Default::default(),
         }
     }
 

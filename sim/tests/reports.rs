@@ -106,6 +106,7 @@ fn outcome(verdict: Verdict) -> Outcome {
         evaluations: Default::default(),
         claims_kept: 2,
         unseed: Default::default(),
+        effort: Default::default(),
     }
 }
 
@@ -150,7 +151,7 @@ fn a_broken_promise_stands_in_the_second_line() {
 }
 
 #[test]
-fn the_picture_is_one_file_that_needs_no_script_and_escapes_what_it_quotes() {
+fn the_picture_is_one_file_that_needs_no_network_and_escapes_what_it_quotes() {
     let page = swimlane::page(&plan(), &outcome(Verdict::Held));
     for part in [
         "<h1>Does &lt;b&gt; take over?</h1>",
@@ -163,9 +164,21 @@ fn the_picture_is_one_file_that_needs_no_script_and_escapes_what_it_quotes() {
     ] {
         assert!(page.contains(part), "{part} is missing in\n{page}");
     }
-    for foreign in ["<script", "http://", "https://", "src="] {
+    for foreign in ["http://", "https://", "src=", "url(h", "@import", "fetch("] {
         assert!(!page.contains(foreign), "{foreign}");
     }
+    // Each mark leads to the row that tells the same.
+    let row = page
+        .lines()
+        .find(|line| line.contains("<tr id=") && line.contains("fencer lost"))
+        .and_then(|line| line.split('"').nth(1))
+        .expect("a row");
+    let mark = format!("<a href=\"#{row}\"><circle");
+    let marks = page.lines().filter(|line| line.starts_with(&mark));
+    assert!(
+        marks.clone().any(|line| line.contains("fencer lost")),
+        "{mark}"
+    );
     let opened = page.matches("<rect").count();
     let closed = page.matches("</rect>").count() + page.matches("class=\"hatch\"/>").count();
     assert_eq!(opened, closed);

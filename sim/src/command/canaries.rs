@@ -21,7 +21,7 @@ pub struct Canaries {
     /// Drawn runs to try for each
     #[arg(long, default_value_t = 200)]
     pub runs: u64,
-    #[arg(long = "for", value_name = "TIME", default_value = "5m", value_parser = span)]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = span)]
     pub chaos: Span,
     #[arg(long, value_name = "HEX", default_value = "1", value_parser = hex)]
     pub seed_from: u64,
@@ -51,7 +51,7 @@ pub fn command(args: &Canaries) -> Ended {
     println!("{} canaries, {missed} not caught", all.len());
     if let Some(path) = &args.report {
         let command = format!(
-            "tanist-sim canaries --runs {} --for {} --seed-from {:x}",
+            "tanist-sim canaries --runs {} --chaos {} --seed-from {:x}",
             args.runs,
             show_span(args.chaos),
             args.seed_from

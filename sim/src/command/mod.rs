@@ -1,10 +1,18 @@
 //! The commands of `tanist-sim`, one a file. Each ends with a verdict; nothing here prints an error twice.
 
+pub mod bench;
+pub mod campaign;
 pub mod canaries;
+pub mod coverage;
+pub mod diff;
+pub mod from_traces;
+pub mod keep;
+pub mod merge;
 pub mod replay;
 pub mod run;
 pub mod show;
 pub mod shrink;
+pub mod step;
 pub mod swarm;
 
 use std::process::ExitCode;

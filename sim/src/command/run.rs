@@ -4,6 +4,7 @@ use super::{Ended, cannot};
 use crate::attempt::{honestly, sabotaged};
 use crate::library::{self, Compared, Unreadable};
 use crate::plan::Plan;
+use crate::report::junit::{self, Case, Failure};
 use crate::report::{swimlane, timeline};
 use crate::sabotage::Canary;
 use crate::scenario::lex;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Run {
-    /// Scenario files, or folders of them
+    /// Scenario files, folders of them, or patterns such as 'scenarios/**/rewind*'
     #[arg(default_value = "scenarios")]
     pub paths: Vec<PathBuf>,
     /// Rewrite the golden timelines with what is told now
@@ -39,6 +40,9 @@ pub struct Run {
     /// Write the picture of the (only) scenario here, as one HTML file
     #[arg(long, value_name = "FILE")]
     pub swimlane: Option<PathBuf>,
+    /// Write the verdicts here as JUnit's XML, a test for each scenario
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 pub fn canary(name: &str) -> Result<Canary, String> {
@@ -66,14 +70,22 @@ pub fn command(args: &Run) -> Ended {
     if files.len() > 1 && (args.trace.is_some() || args.swimlane.is_some()) {
         return cannot("--trace and --swimlane are for one scenario; name one file");
     }
-    let mut bad = 0;
+    let mut cases = Vec::new();
     for file in &files {
         match one(args, file) {
-            Ok(Ended::Passed) => {}
-            Ok(_found) => bad += 1,
+            Ok(failed) => cases.push(Case {
+                name: file.display().to_string(),
+                failed,
+            }),
             Err(e) => return cannot(e),
         }
     }
+    if let Some(path) = &args.junit
+        && let Err(e) = library::store(path, &junit::page("scenarios", &cases))
+    {
+        return cannot(e);
+    }
+    let bad = cases.iter().filter(|case| case.failed.is_some()).count();
     println!(
         "{} scenarios, {} of them not as they should be",
         files.len(),
@@ -86,7 +98,8 @@ pub fn command(args: &Run) -> Ended {
     }
 }
 
-fn one(args: &Run, file: &Path) -> Result<Ended, Unreadable> {
+/// Carries out one file, and says how it went.
+fn one(args: &Run, file: &Path) -> Result<Option<Failure>, Unreadable> {
     let plan = library::load(file)?;
     let outcome = match args.canary {
         None => honestly(&plan),
@@ -104,40 +117,39 @@ fn one(args: &Run, file: &Path) -> Result<Ended, Unreadable> {
     }
     if args.claims_only && outcome.verdict.held() {
         println!("{}: holds", file.display());
-        return Ok(Ended::Passed);
+        return Ok(None);
     }
     let golden = library::golden_of(file, &args.scenarios, &args.timelines);
     let compared = library::compare(&golden, &page);
     if args.bless && args.canary.is_none() && compared != Compared::Same && outcome.verdict.held() {
         library::store(&golden, &page)?;
         println!("{}: told anew in {}", file.display(), golden.display());
-        return Ok(Ended::Passed);
+        return Ok(None);
     }
-    Ok(verdict(file, &plan, &outcome, &compared))
+    let failed = failure(&plan, &outcome, &compared);
+    match &failed {
+        None => println!("{}: holds", file.display()),
+        Some(failure) => println!("{}: {}\n{}", file.display(), failure.what, failure.text),
+    }
+    Ok(failed)
 }
 
-fn verdict(file: &Path, plan: &Plan, outcome: &Outcome, compared: &Compared) -> Ended {
+fn failure(plan: &Plan, outcome: &Outcome, compared: &Compared) -> Option<Failure> {
     if !outcome.verdict.held() {
-        println!("{}: {}", file.display(), outcome.verdict.sentence());
-        println!("{}", timeline::excerpt(plan, outcome, 40));
-        return Ended::Found;
+        return Some(Failure {
+            what: outcome.verdict.sentence(),
+            text: timeline::excerpt(plan, outcome, 40),
+        });
     }
     match compared {
-        Compared::Same => {
-            println!("{}: holds", file.display());
-            Ended::Passed
-        }
-        Compared::New => {
-            println!(
-                "{}: holds, but no golden timeline is kept: run with --bless",
-                file.display()
-            );
-            Ended::Found
-        }
-        Compared::Changed { line, kept, told } => {
-            println!("{}: the story changed in line {line}", file.display());
-            println!("  - {kept}\n  + {told}\n  if this is meant, run with --bless");
-            Ended::Found
-        }
+        Compared::Same => None,
+        Compared::New => Some(Failure {
+            what: "holds, but no golden timeline is kept".into(),
+            text: "  run with --bless".into(),
+        }),
+        Compared::Changed { line, kept, told } => Some(Failure {
+            what: format!("the story changed in line {line}"),
+            text: format!("  - {kept}\n  + {told}\n  if this is meant, run with --bless"),
+        }),
     }
 }

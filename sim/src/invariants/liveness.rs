@@ -42,7 +42,12 @@ impl World {
 
     /// From now on all is well, as far as it can be.
     pub(crate) fn expect_recovery(&mut self) {
-        for bound in [self.leader_bound(), self.recovery_bound()] {
+        self.note_healed();
+        for bound in [
+            self.view_bound(),
+            self.leader_bound(),
+            self.recovery_bound(),
+        ] {
             let at = self.now() + bound + Span::millis(1);
             self.agenda.enter(at, Due::JudgeRecovery);
         }
@@ -55,6 +60,8 @@ impl World {
             self.check_recovered();
         } else if fair_for(self.leader_bound()) {
             self.check_leader_serves();
+        } else if fair_for(self.view_bound()) {
+            self.check_fresh_views();
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod assumptions;
 pub mod async_loss;
 pub mod calm;
+pub mod fresh_view;
 pub mod initialize_once;
 pub mod key_hand_over;
 pub mod last_copy;
@@ -22,9 +23,12 @@ pub mod promote_needs_key;
 pub mod replayable;
 pub mod revisions_grow;
 pub mod rewind_preconditions;
+pub mod slots_kept;
 pub mod streaming_is_prefix;
+pub mod streams_on;
 pub mod switchover_loses_nothing;
 pub mod timelines_grow;
+pub mod timing_fits;
 
 use crate::event::{Broken, Counted};
 use crate::moment::Moment;
@@ -62,15 +66,19 @@ invariants! {
     LastCopyKept "S16 last-copy-kept";
     InitializeOnce "S17 initialize-once";
     PauseTouchesNothing "S18 pause-touches-nothing";
+    SlotsKept "S19 slots-kept";
     OneSaysPrimary "S21 one-says-primary";
     OneOperation "S23 one-operation";
+    TimingFits "S24 timing-fits";
     SwitchoverLosesNothing "S27 switchover-loses-nothing";
     Replayable "S29 replayable";
     OneLeaderServes "L01 one-leader-serves";
     AllFollow "L02 all-follow";
     NoNeedlessChange "L03 no-needless-change";
+    FreshView "L04 fresh-view";
     RequestsEnd "L06 requests-end";
     Progress "L07 progress";
+    StreamsOn "L09 streams-on";
 }
 
 /// Judges, counts, and keeps the first broken promise.
@@ -108,6 +116,10 @@ pub struct Evidence {
     pub rewinds_failed: BTreeMap<crate::wire::Seat, u32>,
     /// How busy each agent is kept.
     pub told: BTreeMap<crate::wire::Seat, progress::Told>,
+    /// The store's revision when all was last healed.
+    pub healed_at: tanist_core::dcs::Revision,
+    /// When a member's key was last there, by the name of its slot.
+    pub member_seen: BTreeMap<String, Moment>,
     /// Greatest revision that each life decided from.
     pub decided_from: BTreeMap<crate::wire::Seat, (u32, tanist_core::dcs::Revision)>,
 }

@@ -45,6 +45,7 @@ impl World {
     ) {
         self.check_one_operation(seat, operation, term);
         self.check_pause(seat, operation);
+        self.check_streams_on(seat, operation);
         self.check_revisions_grow(seat);
         if let Operation::Promote { .. } = operation {
             self.check_promote_needs_key(seat, term);

@@ -196,8 +196,8 @@ impl World {
             false => Source::ControlFileLags,
         };
         self.oracle.rewinds(seat, source, self.agenda.now());
+        // It finds nothing to do.
         if mine.control.timeline == shown {
-            self.mark(Mark::RewindDidNothing);
             return Ended::Done;
         }
         if dies {

@@ -4,6 +4,7 @@
 use crate::due::{AgentDue, CommandStep, Ticket};
 use crate::event::What;
 use crate::host::Lane;
+use crate::marks::Mark;
 use crate::pg::instance::{Layout, Phase};
 use crate::wire::Seat;
 use crate::world::World;
@@ -132,6 +133,12 @@ impl World {
             Ended::Cancelled => "cancelled".to_string(),
         };
         self.note_rewind(seat, &lane.operation, &ended);
+        match (&lane.operation, &ended) {
+            (Operation::CrashRecovery, Ended::Done) => self.mark(Mark::CrashRecoveryDone),
+            (Operation::DiscardData { .. }, Ended::Done) => self.mark(Mark::DataDiscarded),
+            (Operation::Clone { .. }, Ended::Failed(_)) => self.mark(Mark::CloneBroke),
+            (_, _) => {}
+        }
         let (member, verb) = (self.name(seat), lane.operation.verb().to_string());
         self.tell_story(What::Operation {
             member,

@@ -108,6 +108,7 @@ impl World {
             at: fork.lsn,
         });
         self.note_two_forks(seat);
+        self.note_standby_ahead(seat);
         self.check_timelines_grow(seat, timeline);
         self.check_switchover(seat);
         self.count_lost(seat);
@@ -145,6 +146,17 @@ impl World {
         });
         if twin {
             self.mark(Mark::TwoForksOneNumber);
+        }
+    }
+
+    /// A standby has received more than the new primary had.
+    fn note_standby_ahead(&mut self, seat: Seat) {
+        let mine = self.pgs[seat.index()].dir.wal;
+        let ahead = self.pgs.iter().enumerate().any(|(at, other)| {
+            at != seat.index() && other.in_recovery() && !self.wal.is_prefix(other.dir.wal, mine)
+        });
+        if ahead {
+            self.mark(Mark::StandbyAhead);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a campaign looked at: runs that met each mark, evaluations of each invariant. A page for people.
 
-use crate::campaign::Tally;
 use crate::marks::{Expected, Mark};
+use crate::tally::Tally;
 use std::fmt::Write;
 
 pub fn page(tally: &Tally, command: &str) -> String {

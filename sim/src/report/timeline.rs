@@ -43,12 +43,13 @@ pub fn excerpt(plan: &Plan, outcome: &Outcome, rows_max: usize) -> String {
     lines.join("\n") + "\n"
 }
 
-fn heading(names: &[MemberName]) -> String {
+pub fn heading(names: &[MemberName]) -> String {
     let columns: String = names.iter().map(|name| column(name.as_str())).collect();
     format!("{:>11}  {columns}{}what", "time", column("key"))
 }
 
-fn line(names: &[MemberName], row: &Row) -> String {
+/// One row, below the heading.
+pub fn line(names: &[MemberName], row: &Row) -> String {
     let cells: String = names
         .iter()
         .map(|name| {

@@ -75,7 +75,8 @@ fn acted(act: &Act, on: &[MemberName]) -> String {
     }
 }
 
-fn postgres(member: &MemberName, role: Role, timeline: TimelineId, can_write: bool) -> String {
+/// What a member's PostgreSQL is.
+pub fn postgres(member: &MemberName, role: Role, timeline: TimelineId, can_write: bool) -> String {
     match (role, can_write) {
         (Role::HostDown, _) => format!("{member} is off"),
         (Role::Stopped, _) => format!("{member} is down"),

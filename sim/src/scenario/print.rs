@@ -5,6 +5,7 @@ use super::fact::{show_demand, show_fact};
 use super::lex::show_span;
 use super::options::{show_members, show_options};
 use crate::plan::{Plan, Step};
+use crate::shape::ClusterShape;
 use tanist_core::time::Span;
 
 /// How many options stand on one `with` line.
@@ -13,23 +14,25 @@ const OPTIONS_A_LINE: usize = 5;
 pub fn print(plan: &Plan) -> String {
     let mut lines = vec![format!("# {}", plan.question)];
     lines.extend(plan.notes.iter().map(|note| format!("# {note}")));
-    let names: Vec<&str> = plan
-        .cluster
-        .members
-        .iter()
-        .map(|m| m.name.as_str())
-        .collect();
-    let (first, rest) = show_options(&plan.cluster);
-    lines.push(format!("cluster {}  {first}", names.join(" ")));
-    for options in rest.chunks(OPTIONS_A_LINE) {
-        lines.push(format!("with  {}", options.join("  ")));
-    }
-    lines.extend(show_members(&plan.cluster));
+    lines.push(show_cluster(&plan.cluster));
     lines.push(format!("seed {:x}", plan.seed));
     lines.push(String::new());
     lines.extend(plan.steps.iter().map(show_step));
     lines.push(format!("at {}  end", pad(plan.end)));
     lines.join("\n") + "\n"
+}
+
+/// The lines that say what the cluster is.
+pub fn show_cluster(cluster: &ClusterShape) -> String {
+    let members = cluster.members.iter();
+    let names: Vec<&str> = members.map(|member| member.name.as_str()).collect();
+    let (first, rest) = show_options(cluster);
+    let mut lines = vec![format!("cluster {}  {first}", names.join(" "))];
+    for options in rest.chunks(OPTIONS_A_LINE) {
+        lines.push(format!("with  {}", options.join("  ")));
+    }
+    lines.extend(show_members(cluster));
+    lines.join("\n")
 }
 
 pub fn show_step(step: &Step) -> String {

@@ -23,6 +23,16 @@ pub struct Outcome {
     pub claims_kept: usize,
     /// The next draw of every stream at the end: differs if anything was drawn differently.
     pub unseed: BTreeMap<String, u64>,
+    pub effort: Effort,
+}
+
+/// What a run took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Entries of the agenda that were carried out.
+    pub steps: u64,
+    /// Inputs that agents handled.
+    pub handled: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,17 +88,27 @@ pub fn run(plan: &Plan) -> Outcome {
     run_in(world, plan, Ending::Full)
 }
 
+/// The world as a plan leaves it at its end, for going on by hand.
+pub fn left_behind(plan: &Plan) -> World {
+    leave(World::new(plan.cluster.clone(), plan.seed), plan)
+}
+
+/// The same, with everything that each agent was told and answered.
+pub fn left_behind_with_traces(plan: &Plan) -> World {
+    let mut world = World::new(plan.cluster.clone(), plan.seed);
+    world.keep_traces();
+    leave(world, plan)
+}
+
+fn leave(world: World, plan: &Plan) -> World {
+    let mut teller = Teller::new(world, Ending::Full);
+    teller.tell(plan);
+    teller.world
+}
+
 /// The same in a world that was made ready otherwise: one with a deliberate bug, one that keeps less.
 pub fn run_in(world: World, plan: &Plan, ending: Ending) -> Outcome {
-    let mut teller = Teller {
-        world,
-        ending,
-        claims: Claims::default(),
-        triggers: Vec::new(),
-        due: Vec::new(),
-        memory: Memory::default(),
-        seen: 0,
-    };
+    let mut teller = Teller::new(world, ending);
     teller.tell(plan);
     teller.outcome()
 }
@@ -114,6 +134,18 @@ struct Teller {
 }
 
 impl Teller {
+    fn new(world: World, ending: Ending) -> Teller {
+        Teller {
+            world,
+            ending,
+            claims: Claims::default(),
+            triggers: Vec::new(),
+            due: Vec::new(),
+            memory: Memory::default(),
+            seen: 0,
+        }
+    }
+
     fn tell(&mut self, plan: &Plan) {
         for step in &plan.steps {
             match step {
@@ -243,6 +275,7 @@ impl Teller {
             None if self.claims.refuted.is_empty() => Verdict::Held,
             None => Verdict::Refuted(self.claims.refuted.clone()),
         };
+        let (steps, handled) = self.world.effort();
         Outcome {
             verdict,
             ended: self.world.now(),
@@ -251,6 +284,7 @@ impl Teller {
             evaluations: self.world.evaluations().clone(),
             claims_kept: self.claims.kept,
             unseed: self.world.unseed(),
+            effort: Effort { steps, handled },
         }
     }
 }

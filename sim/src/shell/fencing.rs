@@ -39,6 +39,7 @@ impl World {
             return;
         }
         host.fencer_lives += 1;
+        let is_another = host.fencer_lives > 1;
         host.fencer = Some(FencerProcess {
             life: host.fencer_lives,
             run: Run::Running,
@@ -49,6 +50,9 @@ impl World {
         });
         let member = self.name(seat);
         self.tell_story(What::FencerStarted { member });
+        if is_another {
+            self.mark(Mark::FencerReplaced);
+        }
         self.say_to_agent(seat, Span::millis(1), FencerInput::Ready { armed: None });
     }
 

@@ -122,6 +122,7 @@ impl World {
         let agent = Agent::new(settings.clone(), boot.clone(), seed, now);
         host.agent = Some(AgentProcess {
             life,
+            born: at,
             run: Run::Running,
             agent,
             parked: Vec::new(),
@@ -295,6 +296,7 @@ impl World {
         let life = agent.life;
         self.handled += 1;
         self.check_pace(seat, kind, &out);
+        self.check_timing(seat);
         if let Some(input) = kept {
             self.keep_trace(seat, life, now, input, &out);
         }

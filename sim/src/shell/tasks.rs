@@ -3,6 +3,7 @@
 
 use crate::due::{AgentDue, PgDue};
 use crate::event::What;
+use crate::marks::Mark;
 use crate::pg::instance::Phase;
 use crate::pg::streaming::data_hop;
 use crate::wire::Seat;
@@ -18,6 +19,9 @@ impl World {
         let deadline = self.hosts[seat.index()].clock.when(until).since(self.now());
         let quick = self.chance.pg.span(Span::micros(500), Span::millis(4));
         let silent = self.is_silent(seat);
+        if let SideTask::AdvanceSlot { name, to } = &task {
+            self.check_slot_advance(seat, name, *to);
+        }
         match task {
             SideTask::Probe if silent => {
                 let observation = Box::new(self.observation(seat));
@@ -97,6 +101,7 @@ impl World {
                 if self.slot_in_use(seat, name) {
                     return failed("replication slot is active");
                 }
+                self.check_slot_drop(seat, name);
                 self.pgs[seat.index()].dir.slots.remove(name);
             }
             SideTask::AdvanceSlot { name, to } => {
@@ -148,6 +153,9 @@ impl World {
     /// An operator's request has ended: one answer is all it gets, be it that nobody knows what becomes of it.
     pub(crate) fn answered(&mut self, seat: Seat, request: RequestId, answer: Answer) {
         let member = self.name(seat);
+        if let Answer::Refused { .. } = answer {
+            self.mark(Mark::RequestRefused);
+        }
         self.tell_story(What::Answered { member, answer });
         self.requests.answered(&request);
     }

@@ -24,6 +24,15 @@ const RECOVERY: Span = Span::secs(480);
 pub fn plan(seed: u64, chaos: Span) -> Plan {
     let mut draw = Stream::named(seed, "plan");
     let cluster = cluster::draw(&mut draw);
+    drawn(draw, cluster, seed, chaos)
+}
+
+/// The same for a cluster that is given.
+pub fn plan_in(cluster: ClusterShape, seed: u64, chaos: Span) -> Plan {
+    drawn(Stream::named(seed, "plan"), cluster, seed, chaos)
+}
+
+fn drawn(mut draw: Stream, cluster: ClusterShape, seed: u64, chaos: Span) -> Plan {
     let mix = Mix::draw(&mut draw);
     let start = if draw.chance(850) {
         FORMING

@@ -14,6 +14,8 @@ pub struct Edit {
 
 #[derive(Clone, Debug, Default)]
 pub struct Mutant {
+    /// What it undoes, in a sentence.
+    pub what: String,
     pub edits: Vec<Edit>,
     /// Rules that would catch it as well, and are undone together with it.
     pub with: Vec<String>,
@@ -64,9 +66,11 @@ pub fn read(root: &Path) -> BTreeMap<String, Mutant> {
                 Part::Find => edit.find.push(line.to_string()),
                 Part::Becomes => edit.becomes.push(line.to_string()),
             }
+        } else if let Some(mutant) = all.get_mut(&name) {
+            mutant.what = line.to_string();
         }
     }
-    for (name, Mutant { edits, with }) in &all {
+    for (name, Mutant { edits, with, .. }) in &all {
         for other in with {
             assert!(
                 all.contains_key(other),

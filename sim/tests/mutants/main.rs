@@ -1,7 +1,8 @@
 //! `make mutants`: can the scenarios fail? A copy of the sources carries every deliberate bug of `mutants.txt` behind
 //! a switch; each scenario must hold there with none switched on, and fail with the one that its header names.
-//! The copy is built once, in a target folder of its own.
+//! The copy is built once, in a target folder of its own. `make hunt`: does the swarm alone come upon them, too?
 
+mod alone;
 mod list;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -44,6 +45,11 @@ fn main() {
     } else {
         build(&root, &all)
     };
+    if let Ok(runs) = std::env::var("TANIST_HUNT_RUNS") {
+        let runs = runs.parse().expect("TANIST_HUNT_RUNS is a number");
+        let page = root.join("reports/mutants.md");
+        return alone::hunt(&simulator, &all, &pairs, runs, &page);
+    }
     let mut trials = Vec::new();
     for (name, file) in pairs {
         let simulator = simulator.clone();
@@ -109,6 +115,13 @@ fn build(root: &Path, all: &BTreeMap<String, Mutant>) -> PathBuf {
         .expect("the core is there");
     library.push_str("pub mod mutant;\n");
     sources.insert("core/src/mutant.rs".into(), SWITCH.into());
+    let mut left = BTreeMap::new();
+    for part in COPIED {
+        collect(&tree, &tree.join(part), &mut left);
+    }
+    for file in left.keys().filter(|file| !sources.contains_key(*file)) {
+        std::fs::remove_file(tree.join(file)).expect("what is no source any more can be removed");
+    }
     for (file, text) in &sources {
         let path = tree.join(file);
         // What did not change is not built again.

@@ -1,7 +1,9 @@
 //! A run as a picture in one HTML file: lanes by member coloured by role, the leader key on top, cuts
-//! hatched, acknowledged commits as ticks. Needs no script; every mark says on hover what it is.
+//! hatched, acknowledged commits as ticks. Every mark says on hover what it is, and leads to its row of the story
+//! below. The script only zooms; without it the page is whole.
 
 mod meaning;
+mod style;
 
 use super::story::{Part, Row, rows_of};
 use super::words::words;
@@ -12,95 +14,138 @@ use crate::scenario::run::Outcome;
 use meaning::{Isolation, concerns, isolation, lost_acks};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use style::{SCRIPT, STYLE};
 use tanist_core::name::MemberName;
 
-const WIDTH: u64 = 1_400;
-const LEFT: u64 = 90;
+const WIDTH: u64 = 1_300;
+/// Room left and right of the time that is shown.
+const MARGIN: u64 = 6;
+/// Width of the column with the members' names, which stays when the lanes are scrolled.
+const NAMES: u64 = 90;
 const LANE: u64 = 64;
 const TOP: u64 = 56;
 
 /// Ticks closer than this many pixels are drawn as one.
 const TICK_GAP: u64 = 2;
 
+/// What is drawn: of a run, or of what really happened.
+pub struct Film<'a> {
+    pub question: &'a str,
+    /// One sentence.
+    pub verdict: &'a str,
+    pub held: bool,
+    pub names: &'a [MemberName],
+    pub rows: &'a [Row],
+    pub events: &'a [Event],
+    pub ended: Moment,
+}
+
+/// The picture of a run.
 pub fn page(plan: &Plan, outcome: &Outcome) -> String {
-    let names: Vec<MemberName> = plan
-        .cluster
-        .members
-        .iter()
-        .map(|m| m.name.clone())
-        .collect();
-    let rows = rows_of(&names, outcome);
-    let picture = Picture {
+    let members = plan.cluster.members.iter();
+    let names: Vec<MemberName> = members.map(|member| member.name.clone()).collect();
+    draw(&Film {
+        question: &plan.question,
+        verdict: &outcome.verdict.sentence(),
+        held: outcome.verdict.held(),
         names: &names,
-        end: outcome.ended.0.max(1),
+        rows: &rows_of(&names, outcome),
+        events: &outcome.events,
+        ended: outcome.ended,
+    })
+}
+
+pub fn draw(film: &Film<'_>) -> String {
+    let picture = Picture {
+        names: film.names,
+        rows: film.rows,
+        end: film.ended.0.max(1),
     };
-    let mut svg = String::new();
-    picture.axis(&mut svg);
-    picture.leader_key(&mut svg, &rows);
-    for (at, name) in names.iter().enumerate() {
-        picture.lane(&mut svg, at, name, &rows, &outcome.events);
-    }
-    let height = picture.height();
-    let verdict_class = if outcome.verdict.held() {
-        "good"
-    } else {
-        "bad"
-    };
-    let mut table = String::new();
-    for row in &rows {
-        let _ = writeln!(
-            table,
-            "<tr><td>{}</td><td>{}</td></tr>",
-            row.at,
-            escape(&row.what)
-        );
-    }
+    let verdict_class = if film.held { "good" } else { "bad" };
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{question}</title>\n<style>{STYLE}</style></head>\n<body>\n\
          <h1>{question}</h1>\n<p class=\"{verdict_class}\">{verdict}</p>\n\
-         <div class=\"scroll\"><svg viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n\
-         <defs><pattern id=\"cut\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
-         <rect width=\"3\" height=\"8\" class=\"hatch\"/></pattern></defs>\n{svg}</svg></div>\n\
+         <p class=\"zoom\" hidden><button data-by=\"2\">longer</button> <button data-by=\"0.5\">shorter</button> \
+         <button data-by=\"0\">whole</button></p>\n\
+         <div class=\"film\">{names}<div class=\"scroll\" tabindex=\"0\">{lanes}</div></div>\n\
          <p class=\"legend\"><b class=\"primary\">primary</b> <b class=\"standby\">standby</b> \
          <b class=\"candidate\">candidate</b> <b class=\"demoting\">demoting</b> <b class=\"starting\">starting</b> \
          <b class=\"down\">down</b> hatched: cut off, suspended or without the store. Ticks: acknowledged commits; \
-         red: a later leader does not have them. Hover for what happened and why.</p>\n\
-         <details><summary>The same as text</summary><table>\n{table}</table></details>\n</body></html>\n",
-        question = escape(&plan.question),
-        verdict = escape(&outcome.verdict.sentence()),
+         red: a later leader does not have them. Hover over a mark for what happened and why, tap it for its row below.</p>\n\
+         <table>\n{table}</table>\n<script>{SCRIPT}</script>\n</body></html>\n",
+        question = escape(film.question),
+        verdict = escape(film.verdict),
+        names = picture.names_column(),
+        lanes = picture.lanes(film.events),
+        table = table(film.rows),
     )
 }
 
-const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--grid:#d5dae0;--primary:#2f7d4f;--standby:#5b8fd0;\
---candidate:#d9a521;--demoting:#d1602e;--starting:#9b7fc4;--down:#c3c8cf;--bad:#c01c28;--good:#2f7d4f}\
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ed;--paper:#15181c;--grid:#343a42;--primary:#46a86d;\
---standby:#4a7ab8;--candidate:#c8971c;--demoting:#cf6a3c;--starting:#8468b0;--down:#454c55;--bad:#ff6b6b;--good:#6fce95}}\
-body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:1.5rem auto;max-width:1440px;padding:0 1rem}\
-h1{font-size:1.2rem}.good{color:var(--good)}.bad{color:var(--bad);font-weight:600}.scroll{overflow-x:auto}\
-text{fill:var(--ink);font:12px system-ui,sans-serif}.name{font-weight:600;font-size:14px}.grid{stroke:var(--grid)}\
-.primary{fill:var(--primary);background:var(--primary)}.standby{fill:var(--standby);background:var(--standby)}\
-.candidate{fill:var(--candidate);background:var(--candidate)}.demoting{fill:var(--demoting);background:var(--demoting)}\
-.starting{fill:var(--starting);background:var(--starting)}.down,.off{fill:var(--down);background:var(--down)}\
-.hatch{fill:var(--ink);opacity:.45}.ack{stroke:var(--good)}.lost{stroke:var(--bad)}.dot{fill:var(--ink)}\
-.inside{fill:#fff;pointer-events:none}.legend b{color:#fff;padding:0 .5em;border-radius:3px}\
-td{padding:0 .8em 0 0;vertical-align:top;font-variant-numeric:tabular-nums}";
+/// The story as text, a row each, with the anchors that the marks lead to.
+fn table(rows: &[Row]) -> String {
+    let mut table = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let _ = writeln!(
+            table,
+            "<tr id=\"r{at}\"><td>{}</td><td>{}</td></tr>",
+            row.at,
+            escape(&row.what)
+        );
+    }
+    table
+}
 
 struct Picture<'a> {
     names: &'a [MemberName],
+    rows: &'a [Row],
     end: u64,
 }
 
 impl Picture<'_> {
     fn x(&self, at: Moment) -> u64 {
-        let room = u128::from(WIDTH - LEFT - 10);
-        LEFT + (u128::from(at.0.min(self.end)) * room / u128::from(self.end)) as u64
+        let room = u128::from(WIDTH - 2 * MARGIN);
+        MARGIN + (u128::from(at.0.min(self.end)) * room / u128::from(self.end)) as u64
     }
 
     fn height(&self) -> u64 {
         TOP + self.names.len() as u64 * LANE + 10
+    }
+
+    fn names_column(&self) -> String {
+        let height = self.height();
+        let mut svg = format!("<svg class=\"names\" width=\"{NAMES}\" height=\"{height}\">\n");
+        let _ = writeln!(svg, "<text x=\"4\" y=\"40\">leader key</text>");
+        for (at, name) in self.names.iter().enumerate() {
+            let y = lane_y(at) + 22;
+            let _ = writeln!(svg, "<text class=\"name\" x=\"4\" y=\"{y}\">{name}</text>");
+        }
+        svg + "</svg>"
+    }
+
+    fn lanes(&self, events: &[Event]) -> String {
+        let height = self.height();
+        let mut svg = format!(
+            "<svg class=\"lanes\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n\
+             <defs><pattern id=\"cut\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\" \
+             patternTransform=\"rotate(45)\"><rect width=\"3\" height=\"8\" class=\"hatch\"/></pattern></defs>\n"
+        );
+        self.axis(&mut svg);
+        self.leader_key(&mut svg);
+        for (at, name) in self.names.iter().enumerate() {
+            self.lane(&mut svg, lane_y(at), name, events);
+        }
+        svg + "</svg>"
+    }
+
+    /// The row that tells what happened then: the one with these words if there is one, the latest before otherwise.
+    fn row_of(&self, at: Moment, words: &str) -> usize {
+        let after = self.rows.partition_point(|row| row.at <= at);
+        let then = self.rows[..after]
+            .iter()
+            .rposition(|row| row.at == at && row.what == words);
+        then.unwrap_or(after.saturating_sub(1))
     }
 
     /// About ten lines, at whole multiples of a time that people count in.
@@ -122,9 +167,8 @@ impl Picture<'_> {
         }
     }
 
-    fn leader_key(&self, svg: &mut String, rows: &[Row]) {
-        let _ = writeln!(svg, "<text x=\"4\" y=\"40\">leader key</text>");
-        for (row, until) in stretches(rows, self.end, |row| row.leader_key.clone()) {
+    fn leader_key(&self, svg: &mut String) {
+        for (row, until) in stretches(self.rows, self.end, |row| row.leader_key.clone()) {
             let Some(owner) = &row.leader_key else {
                 continue;
             };
@@ -141,14 +185,8 @@ impl Picture<'_> {
         }
     }
 
-    fn lane(&self, svg: &mut String, at: usize, name: &MemberName, rows: &[Row], events: &[Event]) {
-        let y = TOP + at as u64 * LANE;
-        let _ = writeln!(
-            svg,
-            "<text class=\"name\" x=\"4\" y=\"{}\">{name}</text>",
-            y + 22
-        );
-        for (row, until) in stretches(rows, self.end, |row| row.cells.get(name).copied()) {
+    fn lane(&self, svg: &mut String, y: u64, name: &MemberName, events: &[Event]) {
+        for (row, until) in stretches(self.rows, self.end, |row| row.cells.get(name).copied()) {
             let Some(cell) = row.cells.get(name) else {
                 continue;
             };
@@ -246,14 +284,19 @@ impl Picture<'_> {
             };
             let _ = writeln!(
                 svg,
-                "<circle class=\"dot\" cx=\"{}\" cy=\"{}\" r=\"4\"><title>{} {}</title></circle>",
+                "<a href=\"#r{}\"><circle class=\"dot\" cx=\"{}\" cy=\"{}\" r=\"5\"><title>{} {}</title></circle></a>",
+                self.row_of(event.at, &told),
                 self.x(event.at),
-                y + 50,
+                y + 51,
                 event.at,
                 escape(&told)
             );
         }
     }
+}
+
+fn lane_y(at: usize) -> u64 {
+    TOP + at as u64 * LANE
 }
 
 /// Rows at which something changed, each with the moment of the next change.

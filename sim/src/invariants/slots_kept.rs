@@ -1,0 +1,77 @@
+//! S19: a slot of a known member keeps the WAL that this member will ask for: it is dropped only when its member has not
+//! been seen for `member_slots_ttl`, and is never moved beyond what its own server has replayed (PostgreSQL would throw
+//! away WAL that the member needs after the next failover, and it had to be cloned).
+
+use super::Invariant;
+use crate::moment::Moment;
+use crate::wire::Seat;
+use crate::world::World;
+use tanist_core::config::Config;
+use tanist_core::lsn::Lsn;
+use tanist_core::name::MemberName;
+use tanist_core::time::Span;
+
+const MEMBERS: &str = "members/";
+
+impl World {
+    /// A member key was written or deleted.
+    pub(crate) fn note_member_key(&mut self, key: &str) {
+        if let Some(name) = key.strip_prefix(MEMBERS) {
+            let (slot, now) = (MemberName::from(name).slot_name(), self.now());
+            self.oracle.evidence.member_seen.insert(slot, now);
+        }
+    }
+
+    /// `seat`'s agent asks for the slot to be moved.
+    pub(crate) fn check_slot_advance(&mut self, seat: Seat, name: &str, to: Lsn) {
+        let (now, pg) = (self.now(), &self.pgs[seat.index()]);
+        let Some(server) = pg.server.as_ref() else {
+            return;
+        };
+        let verdict = match to <= server.replayed {
+            true => Ok(()),
+            false => Err(format!(
+                "{} moves the slot {name} to {to}, and has replayed {}",
+                self.name(seat),
+                server.replayed
+            )),
+        };
+        self.oracle.judge(Invariant::SlotsKept, now, verdict);
+    }
+
+    /// `seat` drops a slot that nobody uses. One that holds no WAL is no loss.
+    pub(crate) fn check_slot_drop(&mut self, seat: Seat, name: &str) {
+        let now = self.now();
+        let held = self.pgs[seat.index()].dir.slots.get(name);
+        let (Some(Some(_)), Some(seen)) = (held, self.member_seen(name)) else {
+            return self.oracle.fine(Invariant::SlotsKept);
+        };
+        let kept_for = self.member_slots_ttl();
+        let verdict = match now.since(seen) >= kept_for {
+            true => Ok(()),
+            false => Err(format!(
+                "{} drops the slot {name}, whose member was seen at {seen}",
+                self.name(seat)
+            )),
+        };
+        self.oracle.judge(Invariant::SlotsKept, now, verdict);
+    }
+
+    fn member_seen(&self, slot: &str) -> Option<Moment> {
+        let mut names = self
+            .store
+            .keys()
+            .keys()
+            .filter_map(|key| key.strip_prefix(MEMBERS));
+        if names.any(|name| MemberName::from(name).slot_name() == slot) {
+            return Some(self.now());
+        }
+        self.oracle.evidence.member_seen.get(slot).copied()
+    }
+
+    fn member_slots_ttl(&self) -> Span {
+        let stored = self.store.get("config").map(|kv| kv.value.as_str());
+        let stored = stored.and_then(|text| serde_json::from_str(text).ok());
+        Config::read(&stored.unwrap_or_default(), false).member_slots_ttl
+    }
+}
