@@ -11,7 +11,7 @@ PROFILE = --profile swarm
 export BUILD_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants canaries swarm madsim cluster test test-all
+.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants hunt canaries swarm bench-sim fidelity browser madsim cluster test test-all
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -65,6 +65,11 @@ scenarios:
 mutants:
 	$(CARGO) test $(PROFILE) -p tanist-sim --test mutants
 
+# The same bugs, and the swarm alone: how many drawn runs until it comes upon each? Writes reports/mutants.md; takes hours.
+HUNT ?= 20000
+hunt: export TANIST_HUNT_RUNS = $(HUNT)
+hunt: mutants
+
 # Deliberate bugs at a member's boundary, in drawn plans and in the stories that name them; writes reports/canaries.md.
 canaries:
 	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- canaries --runs 300 --report reports/canaries.md
@@ -74,8 +79,21 @@ canaries:
 BOX ?= 90s
 SEED ?= $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),1)
 swarm:
-	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- swarm --seed-from $(SEED) --jobs 2 \
-		$(if $(RUNS),--runs $(RUNS),--box $(BOX)) $(if $(REPORT),--report $(REPORT))
+	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- swarm --seed-from $(SEED) \
+		$(if $(RUNS),--seeds $(RUNS),--for $(BOX)) $(if $(REPORT),--report $(REPORT))
+
+# How fast the simulator is on one core. Wants the machine for itself.
+bench-sim:
+	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- bench --page reports/bench-sim.md
+
+# Records anew what real etcd answers to the script that the simulator's store is held to.
+fidelity: servers
+	TANIST_RECORD=1 $(CARGO) test -p tanist --test etcd_contract fidelity
+	$(CARGO) test -p tanist-sim --test fidelity
+
+# The picture of a run in a real browser (Debian's chromium).
+browser:
+	@.ci/browser
 
 # The production driver on madsim's tasks, among the simulator's fakes: a build of its own, since the flag
 # changes what it touches. `make madsim SEEDS=1000` for more seeds of each story.

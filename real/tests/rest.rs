@@ -151,6 +151,7 @@ fn member_for(
             port: 0,
         },
         credentials,
+        recordings: "/nonexistent".into(),
     };
     let handle = Arc::new(start(settings, shown.clone(), no_look(), inputs).expect("a free port"));
     let agent = Arc::downgrade(&handle);
@@ -476,6 +477,7 @@ fn a_taken_port_is_told_at_the_start_with_a_remedy() {
             port: member.address.port(),
         },
         credentials: None,
+        recordings: "/nonexistent".into(),
     };
     let refused = start(settings, published(primary()), no_look(), inputs).err();
     let text = refused.expect("the port is taken").to_string();

@@ -60,6 +60,7 @@ pub fn rest(local: &Local) -> RestSettings {
     RestSettings {
         listen: local.rest.listen.clone(),
         credentials: local.rest.credentials.clone(),
+        recordings: local.recorder.dir.clone(),
     }
 }
 

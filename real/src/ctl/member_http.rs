@@ -9,7 +9,8 @@ use std::time::Duration;
 use tanist_core::time::Span;
 use tokio::net::TcpStream;
 
-const BODY_MAX: usize = 1 << 20;
+/// A member's recordings are the largest thing that it ever answers: 64 MiB unless configured otherwise.
+const BODY_MAX: usize = 256 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why a member gave no answer.

@@ -2,7 +2,7 @@
 //! of unknown end, 2 a command line that makes no sense.
 //! Decides nothing about the cluster; members and store do.
 //!
-//! One file a command (`list`, `switchover`, `pause`, `reinit`, `restart`, `show_config`, `trace`, `version`);
+//! One file a command (`list`, `switchover`, `pause`, `reinit`, `restart`, `show_config`, `trace`, `incident`, `version`);
 //! beside them `access` and `member_http` (how a cluster is reached), `choose` and `ask` (which members, and
 //! are you sure), `members_table`, `table`, `yaml`, `python_json`, `in_order`, `time` (how things are shown).
 
@@ -10,6 +10,7 @@ mod access;
 mod ask;
 mod choose;
 mod in_order;
+mod incident;
 mod list;
 mod member_http;
 pub mod members_table;
@@ -77,6 +78,9 @@ enum Command {
     ShowConfig(show_config::ShowConfig),
     /// Show a member's latest decisions with their reasons
     Trace(trace::Trace),
+    /// Gather what is needed to understand an incident
+    #[command(subcommand)]
+    Incident(incident::Incident),
     /// Output version of this command or of a running cluster
     Version(version::Version),
 }
@@ -122,6 +126,7 @@ async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Restart(args) => restart::run(args, &access).await,
         Command::ShowConfig(args) => show_config::run(args, &access).await,
         Command::Trace(args) => trace::run(args, &access).await,
+        Command::Incident(args) => incident::run(args, &access).await,
         Command::Version(args) => version::run(args, &access).await,
     }
 }

@@ -1,9 +1,11 @@
 //! Times as an operator types and reads them: this host's own zone where none is given.
 
+use crate::clock;
 use jiff::Zoned;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use tanist_core::iso::parse_iso;
+use tanist_core::time::Wall;
 
 /// Now, with `digits` of the second's fraction less one, as patronictl stamps its lines.
 pub fn timestamp(digits: usize) -> String {
@@ -33,6 +35,14 @@ pub fn scheduled(text: &str) -> anyhow::Result<Option<String>> {
         None => anyhow::bail!(
             "Unable to parse scheduled timestamp ({text}). It should be in an unambiguous format (e.g. ISO 8601)"
         ),
+    }
+}
+
+/// A time as a person types it, on the wall.
+pub fn instant(text: &str) -> anyhow::Result<Wall> {
+    match scheduled(text)? {
+        Some(text) => parse_iso(&text).ok_or_else(|| anyhow::anyhow!("{text} is no time")),
+        None => Ok(clock::now().wall),
     }
 }
 

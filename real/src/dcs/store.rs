@@ -14,7 +14,7 @@ use tanist_core::dcs::{
 use tanist_core::exchange::{Exchange, SessionState, Step};
 use tanist_core::input::Input;
 use tanist_core::name::OpId;
-use tanist_core::primitive::PrimitiveOutcome;
+use tanist_core::primitive::{Primitive, PrimitiveOutcome};
 use tanist_core::time::{Mono, Span};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
@@ -121,6 +121,15 @@ impl Store {
 
     fn with_session<T>(&self, use_it: impl FnOnce(&mut SessionState) -> T) -> T {
         use_it(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One bare call, for whoever compares a store with its stand-in.
+    pub async fn call(&self, call: &Primitive, budget: Span) -> PrimitiveOutcome {
+        let until = clock::mono() + budget;
+        match clock::before(until, self.client.call(call, until)).await {
+            Some((_, outcome)) => outcome,
+            None => PrimitiveOutcome::Unknown("no answer in time".into()),
+        }
     }
 
     /// All keys of the cluster, for a person.

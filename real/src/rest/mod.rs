@@ -7,6 +7,7 @@
 //! - `change`: a request's body as a request of an operator
 //! - `pending`: who waits for which request's end
 //! - `outcome`: how a request's end reads in Patroni's status codes
+//! - `recordings`: the flight recordings of some time
 //! - `access`: who may change things
 //! - `fresh`: what is true at the moment of asking
 
@@ -15,6 +16,7 @@ mod change;
 mod fresh;
 mod outcome;
 mod pending;
+mod recordings;
 mod route;
 mod schedule;
 mod server;

@@ -14,6 +14,7 @@ pub enum Route {
     History,
     Config,
     Trace,
+    Recording,
     Change(Change),
     /// Patroni has it, this build has not.
     NotBuilt,
@@ -43,6 +44,7 @@ pub fn route(method: &Method, path: &str) -> Route {
             "history" => Route::History,
             "config" => Route::Config,
             "trace" => Route::Trace,
+            "recording" => Route::Recording,
             "metrics" | "failsafe" => Route::NotBuilt,
             _ => Route::Health(Asked::Get),
         },

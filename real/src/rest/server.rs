@@ -7,7 +7,7 @@ use super::fresh::{Fresh, Look};
 use super::outcome::{self, Reply, Shape};
 use super::pending::Pending;
 use super::route::{Change, Route, route};
-use super::{Published, show};
+use super::{Published, recordings, show};
 use crate::clock;
 use crate::settings::restapi::Credentials;
 use crate::settings::section::HostPort;
@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tanist_core::input::Input;
@@ -45,6 +46,8 @@ pub struct RestSettings {
     pub listen: HostPort,
     /// Required from whoever changes something.
     pub credentials: Option<Credentials>,
+    /// Where the flight recorder writes.
+    pub recordings: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,7 @@ struct Office {
     inputs: UnboundedSender<Input>,
     pending: Pending,
     credentials: Option<Credentials>,
+    recordings: PathBuf,
     fresh: Fresh,
 }
 
@@ -101,6 +105,7 @@ pub fn start(
         inputs,
         pending: pending.clone(),
         credentials: settings.credentials,
+        recordings: settings.recordings,
         fresh: Fresh::new(look),
     });
     let (until_dropped, dropped) = oneshot::channel();
@@ -218,19 +223,21 @@ async fn answer(request: Request<Incoming>, office: &Office) -> Response<Full<By
         Route::History => show::timelines(&view),
         Route::Config => show::config(&view),
         Route::Trace => show::trace(&view, now, &query),
-        Route::Change(change) => {
-            let header = request.headers().get(header::AUTHORIZATION);
-            if access::may_change(office.credentials.as_ref(), header.map(|h| h.as_bytes())) {
-                carry_out(change, request, office).await
-            } else {
-                Reply::text(401, "no auth header received or it is wrong")
-            }
+        Route::Change(_) | Route::Recording if !is_trusted(&request, office) => {
+            Reply::text(401, "no auth header received or it is wrong")
         }
+        Route::Change(change) => carry_out(change, request, office).await,
+        Route::Recording => recordings::reply(office.recordings.clone(), &query).await,
         Route::NotBuilt => Reply::text(501, format!("{path} is not built into this agent")),
         // patronictl recognises an older agent by these words.
         Route::Unsupported => Reply::text(501, "Server does not support this operation"),
     };
     response(reply)
+}
+
+fn is_trusted(request: &Request<Incoming>, office: &Office) -> bool {
+    let header = request.headers().get(header::AUTHORIZATION);
+    access::may_change(office.credentials.as_ref(), header.map(|h| h.as_bytes()))
 }
 
 async fn carry_out(change: Change, request: Request<Incoming>, office: &Office) -> Reply {

@@ -5,6 +5,7 @@ use crate::support::{healthy_cluster, tanistctl};
 use serde_json::Value;
 use std::time::Duration;
 use tanist::testbed::member::Member;
+use tanist::testbed::sql::SUPERUSER_PASSWORD;
 use tanist::testbed::template::SCOPE;
 
 /// What the command prints when it ends well.
@@ -105,4 +106,27 @@ fn pause_restart_reinit_and_resume() {
         assert_ne!(standby.postmaster(), before, "{arguments:?}");
     }
     assert_eq!(ordeal.end(Loss::None).promotions, 0);
+}
+
+#[test]
+fn an_incident_is_collected_from_every_member_and_holds_no_password() {
+    let cluster = healthy_cluster();
+    let leader = cluster.leader().unwrap();
+    let out = cluster.folder().path().join("incident");
+    let collect = ["incident", "collect", "--minutes", "5", "--out"];
+    let arguments = [&collect[..], &[out.to_str().unwrap()]].concat();
+    let told = done(leader, &arguments);
+    for member in cluster.members() {
+        let name = member.name();
+        assert!(told.contains(&format!("{name}: {{\"bytes\"")), "{told}");
+        let text = std::fs::read_to_string(out.join(format!("{name}.jsonl"))).unwrap();
+        let replayed = tanist_core::replay::replay(&text).unwrap();
+        assert!(replayed.handles > 10, "{name}: {replayed:?}");
+        assert!(!text.contains(SUPERUSER_PASSWORD), "{name}");
+    }
+    let about = std::fs::read_to_string(out.join("incident.json")).unwrap();
+    let about: Value = serde_json::from_str(&about).unwrap();
+    assert_eq!(about["cluster"], SCOPE);
+    let again = tanistctl(leader.config(), &arguments);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
 }

@@ -2,6 +2,8 @@
 //! lost answers, watches, dead and frozen members, passwords, certificates.
 //! Knows nothing of PostgreSQL or of decisions.
 
+mod fidelity;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::Duration;
