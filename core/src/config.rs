@@ -30,6 +30,22 @@ impl Default for Timing {
     }
 }
 
+/// How a complaint begins about timings that make sense one by one.
+const FIT_RULE: &str = "loop_wait + 2 x retry_timeout must fit in ttl";
+
+/// Values of a configuration that no reader could use, each with its key and what was expected.
+pub fn senseless(stored: &Map<String, Value>) -> Vec<String> {
+    let told = Config::read(stored, false).complaints.into_iter();
+    let senseless = told.filter(|complaint| !complaint.starts_with(FIT_RULE));
+    // What is used instead is of no interest where the value is refused.
+    senseless
+        .map(|complaint| {
+            let end = complaint.rfind("; ").unwrap_or(complaint.len());
+            complaint[..end].to_string()
+        })
+        .collect()
+}
+
 /// A mode that the configuration asks for and this build does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MissingMode {
@@ -342,7 +358,7 @@ fn fit(timing: Timing, complaints: &mut Vec<String>) -> Timing {
         }
     };
     complaints.push(format!(
-        "loop_wait + 2 x retry_timeout must fit in ttl {ttl}: using loop_wait {} and retry_timeout {}",
+        "{FIT_RULE} {ttl}: using loop_wait {} and retry_timeout {}",
         fitted.loop_wait, fitted.retry_timeout
     ));
     fitted
@@ -416,6 +432,19 @@ mod tests {
 
     fn read(json: &str, fast: bool) -> Config {
         Config::read(&serde_json::from_str(json).unwrap(), fast)
+    }
+
+    #[test]
+    fn values_that_nobody_can_use_are_named_and_timings_that_only_do_not_fit_are_not() {
+        let of = |text: &str| senseless(&serde_json::from_str(text).unwrap());
+        assert_eq!(of(r#"{"ttl": 5, "loop_wait": 10, "unknown": []}"#), [""; 0]);
+        assert_eq!(
+            of(r#"{"ttl": "soon", "postgresql": "none"}"#),
+            [
+                r#"ttl: expected seconds, found "soon""#,
+                r#"postgresql: expected a mapping, found "none""#
+            ]
+        );
     }
 
     #[test]

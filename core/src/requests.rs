@@ -460,6 +460,15 @@ impl Agent {
                 ),
             );
         }
+        let before = config::senseless(&self.store.config.stored);
+        let mut senseless = config::senseless(&stored).into_iter();
+        // Each member would go by something else: the default, or what it knew before.
+        if let Some(what) = senseless.find(|what| !before.contains(what)) {
+            return refuse(
+                Refusal::Unprocessable,
+                format!("{what}; nothing was changed"),
+            );
+        }
         let text = Value::Object(stored).to_string();
         let kind = Kind::WriteConfig {
             answer: text.clone(),

@@ -67,7 +67,7 @@ pub fn draw(film: &Film<'_>) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{question}</title>\n<style>{STYLE}</style></head>\n<body>\n\
          <h1>{question}</h1>\n<p class=\"{verdict_class}\">{verdict}</p>\n\
-         <p class=\"zoom\" hidden><button data-by=\"2\">longer</button> <button data-by=\"0.5\">shorter</button> \
+         <p class=\"zoom\" hidden><button data-by=\"2\">zoom in</button> <button data-by=\"0.5\">zoom out</button> \
          <button data-by=\"0\">whole</button></p>\n\
          <div class=\"film\">{names}<div class=\"scroll\" tabindex=\"0\">{lanes}</div></div>\n\
          <p class=\"legend\"><b class=\"primary\">primary</b> <b class=\"standby\">standby</b> \

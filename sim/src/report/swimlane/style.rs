@@ -20,7 +20,7 @@ text{fill:var(--ink);font:12px system-ui,sans-serif}.name{font-weight:600;font-s
 table{border-collapse:collapse}td{padding:.1em .8em .1em .2em;vertical-align:top;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}\
 td:first-child{overflow-wrap:normal;white-space:nowrap}\
 tr{scroll-margin-top:3em}tr:target{background:var(--mark)}\
-@media(max-width:600px){body{margin:.5rem auto;padding:0 .5rem}.names{width:64px}.name{font-size:12px}}";
+@media(max-width:600px){body{margin:.5rem auto;padding:0 .5rem}.names{width:74px}.name{font-size:12px}}";
 
 /// Stretches every mark of the lanes along time, around the middle of what is seen.
 pub const SCRIPT: &str = "\
