@@ -8,7 +8,6 @@ use crate::report::coverage;
 use crate::report::junit::{self, Case, Failure};
 use crate::scenario::lex::show_span;
 use crate::share::Share;
-use crate::tally::Tally;
 use std::path::PathBuf;
 
 /// What a campaign leaves behind.
@@ -41,7 +40,7 @@ pub fn end(pages: &Pages, share: &Share) -> Ended {
             println!("marks never met ({word}): {}", unmet.join(", "));
         }
     }
-    let shortcomings = tally.shortcomings();
+    let shortcomings = shortcomings(share);
     for shortcoming in &shortcomings {
         println!("FAILED {shortcoming}");
     }
@@ -70,7 +69,7 @@ fn leave(pages: &Pages, share: &Share) -> Result<(), Unreadable> {
         library::store(path, &coverage_page(share))?;
     }
     if let Some(path) = &pages.junit {
-        library::store(path, &junit::page("swarm", &cases(&share.tally)))?;
+        library::store(path, &junit::page("swarm", &cases(share)))?;
     }
     Ok(())
 }
@@ -85,8 +84,18 @@ pub fn coverage_page(share: &Share) -> String {
     coverage::page(&share.tally, &command)
 }
 
+/// What a campaign has failed to look at. A share alone cannot be expected to have seen all: that is judged when it is
+/// joined with the others.
+fn shortcomings(share: &Share) -> Vec<String> {
+    match share.missing().is_empty() {
+        true => share.tally.shortcomings(),
+        false => Vec::new(),
+    }
+}
+
 /// Each invariant held or broke; so did whatever else broke; so did the campaign as a whole.
-fn cases(tally: &Tally) -> Vec<Case> {
+fn cases(share: &Share) -> Vec<Case> {
+    let tally = &share.tally;
     let failure = |promise: &str| {
         tally.finds.get(promise).map(|find| Failure {
             what: format!("seed {:x}, {} runs", find.seed, find.runs),
@@ -105,7 +114,7 @@ fn cases(tally: &Tally) -> Vec<Case> {
             failed: failure(promise),
         })
         .collect();
-    let shortcomings = tally.shortcomings();
+    let shortcomings = shortcomings(share);
     cases.push(Case {
         name: "everything was looked at".into(),
         failed: (!shortcomings.is_empty()).then(|| Failure {
