@@ -13,11 +13,6 @@ impl Agent {
         self.store.config.timing
     }
 
-    /// `maximum_lag_on_failover` in force, in bytes.
-    pub fn lag_allowed(&self) -> u64 {
-        self.store.config.maximum_lag_on_failover
-    }
-
     pub fn view(&self) -> View {
         View {
             scope: self.settings.scope.clone(),

@@ -123,11 +123,6 @@ impl World {
             PostgresAct::StopByHand => self.stop_fast(seat),
             PostgresAct::StartByHand => {
                 let dir = &self.pgs[seat.index()].dir;
-                let agent = self.hosts[seat.index()].agent.as_ref();
-                // Nobody starts what is no whole data directory, or what the agent is making one of.
-                if !dir.is_whole() || agent.is_some_and(|a| a.lane.is_some()) {
-                    return;
-                }
                 let parameters = dir.parameters.clone();
                 let role = match dir.standby_signal {
                     true => StartAs::Standby {

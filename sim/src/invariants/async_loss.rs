@@ -32,9 +32,7 @@ impl World {
         };
         let mine = self.pgs[seat.index()].dir.wal.lsn;
         let behind = published.bytes_ahead_of(mine);
-        let agent = self.hosts[seat.index()].agent.as_ref();
-        let allowed = agent.map_or(0, |a| a.agent.lag_allowed());
-        let verdict = match behind <= allowed {
+        let verdict = match behind <= self.shape.maximum_lag_on_failover {
             true => Ok(()),
             false => Err(format!(
                 "{} promotes at {mine}, {behind} bytes behind the published {published}",

@@ -11,10 +11,8 @@ use crate::due::Due;
 use crate::host::Wanted;
 use crate::pg::instance::DataDir;
 use crate::pg::wal::Position;
-use crate::shape::{MemberShape, RewindPolicy};
 use crate::wire::Seat;
 use crate::world::World;
-use tanist_core::config::Config;
 use tanist_core::keys::INITIALIZE;
 use tanist_core::postgres::{Ended, Operation};
 use tanist_core::time::Span;
@@ -107,7 +105,6 @@ impl World {
         let sound = [Assumption::DurableDisks, Assumption::FaultCount];
         self.oracle.assumptions.hold(&sound)
             && !self.is_forgotten()
-            && !self.is_barred_ahead()
             && !self.is_paused()
             && self.shape.commit_mode == crate::shape::CommitMode::Async
     }
@@ -117,8 +114,9 @@ impl World {
     fn is_forgotten(&self) -> bool {
         let known = self.store.get(INITIALIZE).is_some();
         let remembers = |(host, member): (&crate::host::Host, &crate::shape::MemberShape)| {
+            let barred = member.nofailover || member.failover_priority.is_some_and(|p| p <= 0);
             let agent = host.agent.as_ref();
-            !is_barred(member) && agent.is_some_and(|a| a.agent.has_seen_cluster())
+            !barred && agent.is_some_and(|a| a.agent.has_seen_cluster())
         };
         let mut hosts = self.hosts.iter().zip(&self.shape.members);
         let remembered = hosts.any(remembers);
@@ -170,7 +168,7 @@ impl World {
     /// Of another cluster, or diverged, and no policy allows to throw its data away: a person must look at it.
     fn beyond_repair(&self, seat: Seat, leader: Seat) -> bool {
         let (mine, leads) = (&self.pgs[seat.index()].dir, &self.pgs[leader.index()].dir);
-        let policy = self.rewind_policy();
+        let policy = self.shape.rewind;
         let told_apart = self.are_told_apart(mine.wal, leads.wal);
         let common = self.wal.common(mine.wal, leads.wal);
         let sees = common.is_some_and(|at| self.taken_for_common(mine, leads) <= at.lsn);
@@ -191,36 +189,6 @@ impl World {
         foreign
             || (half_rewound && !policy.remove_data_directory_on_rewind_failure)
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
-    }
-
-    /// What the store's configuration allows, while it can be read; the last one that could be, otherwise.
-    fn rewind_policy(&self) -> RewindPolicy {
-        let stored = self.store.get("config").map(|kv| kv.value.as_str());
-        let stored = stored.and_then(|text| serde_json::from_str(text).ok());
-        let Some(stored) = stored else {
-            return self.shape.rewind;
-        };
-        let config = Config::read(&stored, false);
-        RewindPolicy {
-            use_pg_rewind: config.use_pg_rewind,
-            wal_log_hints: self.shape.rewind.wal_log_hints,
-            remove_data_directory_on_rewind_failure: config.remove_on_rewind_failure,
-            remove_data_directory_on_diverged_timelines: config.remove_on_diverged_timelines,
-        }
-    }
-
-    /// A member that must not lead has a newer timeline than any that may: somebody has promoted it by hand. What it has
-    /// would be lost if another led, so a person has to say.
-    fn is_barred_ahead(&self) -> bool {
-        let free = self.oracle.assumptions.hold(&[Assumption::FreeRun]);
-        let newest = |barred: bool| {
-            let members = self.pgs.iter().zip(&self.shape.members);
-            let those = members.filter(|(_, member)| is_barred(member) == barred);
-            those
-                .map(|(pg, _)| self.wal.timeline(pg.dir.wal.branch))
-                .max()
-        };
-        !free && newest(true) > newest(false)
     }
 
     /// The tool goes by the numbers of timelines: two that have the same one it takes for one.
@@ -272,8 +240,4 @@ impl World {
             self.oracle.fine(Invariant::NoNeedlessChange);
         }
     }
-}
-
-fn is_barred(member: &MemberShape) -> bool {
-    member.nofailover || member.failover_priority.is_some_and(|p| p <= 0)
 }
