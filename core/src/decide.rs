@@ -520,7 +520,14 @@ impl Agent {
             .crashed_at
             .is_some_and(|at| now.mono.since(at) >= budget);
         // In pause nobody takes over, so there is nothing to be gained by giving up.
-        spent && !self.paused() && self.somebody_could_take_over(cluster)
+        let in_vain = self.paused() || self.nobody_else_may_lead(cluster);
+        spent && !in_vain && self.somebody_could_take_over(cluster)
+    }
+
+    /// The store knows no cluster, so no other member may take the key that I took as its last primary. A start that
+    /// failed leaves it to those who still know of the cluster by themselves.
+    fn nobody_else_may_lead(&self, cluster: &Cluster) -> bool {
+        matches!(cluster.initialize, Initialize::Absent) && self.lane.failed("start") == 0
     }
 
     /// By the member keys alone: the race that follows a release asks everybody anyway.

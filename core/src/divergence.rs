@@ -84,6 +84,11 @@ impl Agent {
             self.rejoin.last_refusal = Some("it has not been promoted yet".into());
             return;
         }
+        // What is to be thrown away is compared with nothing.
+        if self.rejoin.reinit {
+            self.rejoin.facts = Some((now.mono, facts));
+            return;
+        }
         if self
             .local
             .system_id()

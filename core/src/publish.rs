@@ -379,7 +379,10 @@ impl Agent {
         let next = told
             .unwrap_or(&unknown)
             .rebuilt(&branch, &opened, &at, me, rows_max);
-        self.write(now, keys::HISTORY, next.to_text(), Precondition::None, out);
+        // One that is applied late must not overwrite what the next leader has recorded since.
+        let seen = self.store.value(keys::HISTORY).map(|kv| kv.modified);
+        let precondition = Precondition::unchanged_since(seen.unwrap_or_default());
+        self.write(now, keys::HISTORY, next.to_text(), precondition, out);
     }
 
     /// The version of the history that I know of, my own last write included, which the view may not show yet.

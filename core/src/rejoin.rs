@@ -309,12 +309,7 @@ impl Agent {
             return retry("rewind", &pause.last);
         }
         // The source's control file must name its new timeline, or pg_rewind would find nothing to do.
-        let fresh = self
-            .rejoin
-            .facts
-            .as_ref()
-            .filter(|(at, _)| now.mono.since(*at) < FACTS_AGE_MAX);
-        let Some((_, facts)) = fresh.filter(|(_, f)| f.member == leader.owner) else {
+        let Some(facts) = self.fresh_facts(now, leader) else {
             return self.ask(now, upstream);
         };
         let awaits = cluster
@@ -369,13 +364,20 @@ impl Agent {
         }
     }
 
-    /// A reinit never starts before a leader is there that holds everything this member would throw away.
+    /// A reinit never starts before a leader is there that holds everything this member would throw away. What the store
+    /// showed last may be long over, so the leader itself must have said just now that it runs out of recovery.
     fn decide_reinit(&self, now: Now, cluster: &Cluster, leader: &LeaderKey) -> Decision {
-        if let Err(why) = self.upstream_of(cluster, leader) {
-            return Decision::Wait(Waiting::LeaderNotReady {
-                leader: leader.owner.clone(),
-                why,
-            });
+        let upstream = match self.upstream_of(cluster, leader) {
+            Ok(upstream) => upstream,
+            Err(why) => {
+                return Decision::Wait(Waiting::LeaderNotReady {
+                    leader: leader.owner.clone(),
+                    why,
+                });
+            }
+        };
+        if self.fresh_facts(now, leader).is_none() {
+            return self.ask(now, upstream);
         }
         match self.local.server() {
             Server::Down => self.discard(now, DiscardReason::ReinitRequested),
@@ -411,6 +413,13 @@ impl Agent {
             leader: upstream.member,
             why,
         })
+    }
+
+    /// The leader's own word, while a decision may rest on it. Only one that is out of recovery has any.
+    fn fresh_facts(&self, now: Now, leader: &LeaderKey) -> Option<&UpstreamFacts> {
+        let (at, facts) = self.rejoin.facts.as_ref()?;
+        let fresh = now.mono.since(*at) < FACTS_AGE_MAX && facts.member == leader.owner;
+        fresh.then_some(facts)
     }
 
     fn may_ask(&self, now: Now) -> bool {

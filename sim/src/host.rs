@@ -114,6 +114,8 @@ pub struct Lane {
     pub source_run: Option<u32>,
     /// What the control file there showed as its timeline when this began.
     pub source_timeline: Option<TimelineId>,
+    /// The source was in recovery when this began.
+    pub source_recovering: bool,
 }
 
 pub struct FencerProcess {

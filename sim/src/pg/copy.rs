@@ -111,6 +111,13 @@ impl World {
         began_with.is_none_or(|run| run == self.pgs[from.index()].run)
     }
 
+    /// `pg_backup_stop` refuses where a backup began in recovery and ends out of it.
+    fn began_on_a_standby(&self, seat: Seat) -> bool {
+        let agent = self.hosts[seat.index()].agent.as_ref();
+        let lane = agent.and_then(|a| a.lane.as_ref());
+        lane.is_some_and(|lane| lane.source_recovering)
+    }
+
     /// The last bytes of a base backup, with the WAL up to its end. Whatever went wrong in the meantime
     /// leaves a directory that must never be started.
     pub(crate) fn clone_done(&mut self, seat: Seat, source: &Upstream) -> Ended {
@@ -124,6 +131,10 @@ impl World {
         };
         if !self.still_connected(seat, from) {
             return Ended::Failed("pg_basebackup: could not receive data".to_string());
+        }
+        if self.began_on_a_standby(seat) && self.is_primary(from) {
+            let why = "pg_basebackup: the standby was promoted during online backup";
+            return Ended::Failed(why.to_string());
         }
         let theirs = &self.pgs[from.index()].dir;
         if theirs.roles_owed {
@@ -140,7 +151,8 @@ impl World {
         dir.control = Control {
             state: theirs.control.state,
             checkpoint: theirs.control.checkpoint,
-            timeline: theirs.control.timeline,
+            // A base backup begins with a checkpoint, so what is copied names the timeline that its source was on.
+            timeline: self.wal.timeline(theirs.wal.branch),
             consistent_at: Some(theirs.wal),
         };
         self.pgs[seat.index()].dir = dir;

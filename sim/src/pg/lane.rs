@@ -26,7 +26,7 @@ impl World {
             Operation::Clone { source } | Operation::Rewind { source } => {
                 let from = self.seat_of_host(&source.address.host);
                 let pg = from.map(|from| &self.pgs[from.index()]);
-                pg.map(|pg| (pg.run, pg.dir.control.timeline))
+                pg.map(|pg| (pg.run, pg.dir.control.timeline, pg.in_recovery()))
             }
             Operation::Initdb
             | Operation::PostBootstrap
@@ -44,8 +44,9 @@ impl World {
             op,
             operation: operation.clone(),
             term,
-            source_run: source.map(|(run, _)| run),
-            source_timeline: source.map(|(_, timeline)| timeline),
+            source_run: source.map(|(run, ..)| run),
+            source_timeline: source.map(|(_, timeline, _)| timeline),
+            source_recovering: source.is_some_and(|(.., recovering)| recovering),
         });
         let (member, verb) = (self.name(seat), operation.verb().to_string());
         self.tell_story(What::Operation {

@@ -168,7 +168,10 @@ impl World {
         };
         let due = Due::Store(StoreDue::CallArrives(Box::new(arrives)));
         match self.wire.fate(now, hop, &mut self.chance.wire) {
-            Fate::Arrives(at) => self.agenda.enter(at, due),
+            Fate::Arrives(at) => {
+                self.agenda.enter(at, due);
+                self.expect_delay(seat, op, call, at);
+            }
             Fate::Stuck => {
                 self.get_stuck(hop, due);
                 self.expect_silence(seat, op, call);
@@ -189,6 +192,16 @@ impl World {
         };
         let at = self.hosts[seat.index()].clock.when(until);
         self.enter_agent(seat, at, AgentDue::CallTimedOut { op, call });
+    }
+
+    /// It will be under way until then, which may be longer than anybody waits for it.
+    fn expect_delay(&mut self, seat: Seat, op: OpId, call: u32, until: Moment) {
+        let Some(deadline) = self.under_way(seat, op).map(|under_way| under_way.until) else {
+            return;
+        };
+        if until > self.hosts[seat.index()].clock.when(deadline) {
+            self.expect_silence(seat, op, call);
+        }
     }
 
     fn refused(&mut self, seat: Seat, op: OpId, call: u32) {
@@ -259,6 +272,7 @@ impl World {
                 };
                 let due = Due::Store(StoreDue::AnswerLeaves(Box::new(leaves)));
                 self.agenda.enter(now + after, due);
+                self.expect_delay(seat, op, call, now + after);
             }
             Verdict::Refused => self.refused(seat, op, call),
             Verdict::Silence => self.expect_silence(seat, op, call),
