@@ -3,9 +3,19 @@
 
 use super::account::Namespace;
 use anyhow::{Context, ensure};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
+
+/// How an address is out of reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Packets vanish.
+    Silently,
+    /// Connections are refused and reset.
+    Refused,
+}
 
 #[derive(Debug)]
 pub struct Network {
@@ -69,18 +79,38 @@ impl Network {
 
     /// From now on nothing passes between that namespace and `port` of `to`, either way.
     pub fn cut(&self, namespace: &Namespace, to: SocketAddr) -> anyhow::Result<()> {
-        let (ip, port) = (to.ip(), to.port());
+        self.block(namespace, &BTreeMap::from([(to, Blocked::Silently)]))
+    }
+
+    /// From now on these addresses, and no others, are out of reach from that namespace.
+    pub fn block(
+        &self,
+        namespace: &Namespace,
+        what: &BTreeMap<SocketAddr, Blocked>,
+    ) -> anyhow::Result<()> {
+        let (mut there, mut back) = (String::new(), String::new());
+        for (to, how) in what {
+            let (ip, port) = (to.ip(), to.port());
+            let verdict = match how {
+                Blocked::Silently => "drop",
+                Blocked::Refused => "reject with tcp reset",
+            };
+            there += &format!("ip daddr {ip} tcp dport {port} {verdict}\n");
+            back += &format!("ip saddr {ip} tcp sport {port} {verdict}\n");
+        }
         nft(
             namespace,
             &format!(
-                "table inet testbed {{
+                "table inet testbed {{ }}
+                delete table inet testbed
+                table inet testbed {{
                     chain out {{
                         type filter hook output priority 0;
-                        ip daddr {ip} tcp dport {port} drop
+                        {there}
                     }}
                     chain in {{
                         type filter hook input priority 0;
-                        ip saddr {ip} tcp sport {port} drop
+                        {back}
                     }}
                 }}\n"
             ),

@@ -115,7 +115,7 @@ fn dynamic(pace: Pace) -> Value {
 }
 
 /// Objects are merged, everything else is replaced.
-fn merge(into: &mut Value, patch: &Value) {
+pub fn merge(into: &mut Value, patch: &Value) {
     match (into, patch) {
         (Value::Object(into), Value::Object(patch)) => {
             for (key, value) in patch {

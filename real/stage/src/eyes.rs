@@ -1,0 +1,182 @@
+//! What a real cluster is at an instant, as the simulator's claims want to know it: from /proc, SQL and the store, never
+//! from an agent's word. Knows nothing of claims.
+//!
+//! Why this is subtle: the members are not seen at one instant, and a machine that stands still for a moment must not
+//! look like an outage. So a member accepts writes only once two looks in a row say so, and no longer once two say not;
+//! whether any process could still commit comes from the newest look alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tanist::testbed::cluster::Cluster;
+use tanist::testbed::member::Member;
+use tanist::testbed::sql;
+use tanist_core::lsn::Lsn;
+use tanist_core::name::MemberName;
+use tanist_core::timeline::TimelineId;
+use tanist_sim::event::Role;
+use tanist_sim::moment::Moment;
+use tanist_sim::truth::{Commits, MemberTruth, Process, Truth};
+
+const SQL_LIMIT: Duration = Duration::from_millis(500);
+
+/// Recovery, timeline, whom it receives from: one row, of whatever the server is.
+const ASK: &str = "SELECT pg_is_in_recovery(), \
+     CASE WHEN pg_is_in_recovery() THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), \
+         (SELECT timeline_id FROM pg_control_checkpoint())) \
+     ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END, \
+     (SELECT sender_port FROM pg_stat_wal_receiver WHERE status = 'streaming')";
+
+/// What one look at a member showed.
+#[derive(Clone, Debug, Default)]
+struct Look {
+    postmaster: Option<u32>,
+    /// Processes of the instance that are left.
+    processes: usize,
+    sql: Option<Sql>,
+}
+
+#[derive(Clone, Debug)]
+struct Sql {
+    in_recovery: bool,
+    timeline: Option<u32>,
+    sender_port: Option<u16>,
+}
+
+/// What is remembered of a member between two looks.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    postmaster: Option<u32>,
+    /// The server of that postmaster has run out of recovery.
+    has_written: bool,
+    accepted: [bool; 2],
+    accepts: bool,
+    timeline: u32,
+}
+
+pub struct Eyes {
+    known: BTreeMap<MemberName, Known>,
+    leader_key: Option<MemberName>,
+}
+
+impl Eyes {
+    pub fn new() -> Eyes {
+        Eyes {
+            known: BTreeMap::new(),
+            leader_key: None,
+        }
+    }
+
+    /// One look at everything; the members are looked at side by side.
+    pub fn look(
+        &mut self,
+        at: Moment,
+        cluster: &Cluster,
+        hosts_down: &[MemberName],
+        store_answers: bool,
+        commits: Commits,
+    ) -> Truth {
+        let looks: Vec<(MemberName, Look)> = std::thread::scope(|scope| {
+            let looking: Vec<_> = cluster
+                .members()
+                .iter()
+                .map(|member| scope.spawn(|| (MemberName::from(member.name()), look_at(member))))
+                .collect();
+            let seen = looking.into_iter().filter_map(|look| look.join().ok());
+            seen.collect()
+        });
+        if store_answers && let Ok(key) = cluster.etcd.bound(&cluster.key("leader")) {
+            self.leader_key = key.map(|(owner, _)| MemberName::from(owner.as_str()));
+        }
+        let ports: BTreeMap<u16, MemberName> = cluster
+            .members()
+            .iter()
+            .map(|m| (m.postgres().port, MemberName::from(m.name())))
+            .collect();
+        let mut members = BTreeMap::new();
+        for (name, look) in looks {
+            let known = self.known.entry(name.clone()).or_default();
+            let down = hosts_down.contains(&name);
+            members.insert(name, known.take(&look, down, &ports));
+        }
+        Truth {
+            at,
+            leader_key: self.leader_key.clone(),
+            members,
+            commits,
+            paused: false,
+        }
+    }
+}
+
+impl Known {
+    fn take(
+        &mut self,
+        look: &Look,
+        host_down: bool,
+        ports: &BTreeMap<u16, MemberName>,
+    ) -> MemberTruth {
+        if look.postmaster.is_some() && look.postmaster != self.postmaster {
+            self.postmaster = look.postmaster;
+            self.has_written = false;
+        }
+        let primary = look.sql.as_ref().is_some_and(|sql| !sql.in_recovery);
+        let standby = look.sql.as_ref().is_some_and(|sql| sql.in_recovery);
+        // A server that does not answer is what it was.
+        self.has_written = (self.has_written || primary) && !standby && look.processes > 0;
+        self.accepted = [self.accepted[1], primary];
+        if self.accepted[0] == self.accepted[1] {
+            self.accepts = primary;
+        }
+        if let Some(timeline) = look.sql.as_ref().and_then(|sql| sql.timeline) {
+            self.timeline = timeline;
+        }
+        let upstream = look.sql.as_ref().and_then(|sql| sql.sender_port);
+        MemberTruth {
+            role: self.role(look, host_down),
+            can_write: self.has_written,
+            accepts_writes: self.accepts,
+            timeline: TimelineId(self.timeline),
+            flushed: Lsn::INVALID,
+            replayed: Lsn::INVALID,
+            streams_from: upstream.and_then(|port| ports.get(&port).cloned()),
+            control: None,
+            agent: Process::Running,
+            fencer: Process::Running,
+            says_primary: false,
+            operation: None,
+        }
+    }
+
+    fn role(&self, look: &Look, host_down: bool) -> Role {
+        match (&look.sql, look.postmaster) {
+            _ if host_down => Role::HostDown,
+            (Some(sql), _) if sql.in_recovery => Role::Standby,
+            (Some(_), _) => Role::Primary,
+            (None, None) if look.processes == 0 => Role::Stopped,
+            (None, None) => Role::Orphaned,
+            (None, Some(_)) if self.has_written => Role::Stopping,
+            (None, Some(_)) => Role::Starting,
+        }
+    }
+}
+
+fn look_at(member: &Member) -> Look {
+    let rows = sql::ask(member.postgres(), ASK, SQL_LIMIT).ok();
+    let sql = rows.and_then(|rows| read(rows.first()?));
+    Look {
+        sql,
+        postmaster: member.postmaster(),
+        processes: member.instance().len(),
+    }
+}
+
+fn read(row: &Vec<String>) -> Option<Sql> {
+    let [recovery, timeline, port] = row.as_slice() else {
+        return None;
+    };
+    Some(Sql {
+        in_recovery: recovery == "t",
+        timeline: timeline.parse().ok(),
+        sender_port: port.parse().ok(),
+    })
+}

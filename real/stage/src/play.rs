@@ -1,0 +1,271 @@
+//! Carries a scenario out on real servers, in real time: acts at their times and triggers, a look all the time, claims
+//! judged by the simulator's own judge; at the end the testbed's checker has a word. Knows nothing of files or pages.
+
+use crate::cast;
+use crate::deeds::Deeds;
+use crate::eyes::Eyes;
+use crate::house::House;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tanist::testbed::checker;
+use tanist::testbed::clients::{Clients, Journal, writer};
+use tanist_core::name::MemberName;
+use tanist_core::time::Span;
+use tanist_sim::act::Act;
+use tanist_sim::event::{Event, Role, What};
+use tanist_sim::marks::Marks;
+use tanist_sim::moment::Moment;
+use tanist_sim::plan::{Plan, Step};
+use tanist_sim::scenario::claims::Fact;
+use tanist_sim::scenario::judge::{Claims, Memory, Refuted, Sight};
+use tanist_sim::truth::{Commits, Truth};
+
+/// Between two looks, on a machine that has time for them.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The story begins so long before its first act.
+const PRELUDE: Span = Span::secs(3);
+
+/// What came of it.
+pub struct Played {
+    pub kept: usize,
+    pub refuted: Vec<Refuted>,
+    /// Promises that hold in every story, and did not.
+    pub broken: Vec<String>,
+    /// Claims that nobody can judge from outside.
+    pub unjudged: usize,
+    pub leader_at_end: Option<MemberName>,
+    pub promotions: usize,
+}
+
+impl Played {
+    pub fn held(&self) -> bool {
+        self.refuted.is_empty() && self.broken.is_empty()
+    }
+}
+
+struct Trigger {
+    fact: Fact,
+    since: Moment,
+    delay: Span,
+    act: Act,
+}
+
+struct Player<'a> {
+    house: House,
+    deeds: Deeds,
+    eyes: Eyes,
+    began: Instant,
+    /// The story's time at `began`.
+    from: Moment,
+    truth: Truth,
+    memory: Memory,
+    marks: Marks,
+    claims: Claims,
+    unjudged: usize,
+    triggers: Vec<Trigger>,
+    due: Vec<(Moment, Act)>,
+    promotions: usize,
+    commits: Commits,
+    clients: Option<Clients>,
+    plan: &'a Plan,
+}
+
+/// Plays `plan` with `first` as its first leader.
+pub fn play(plan: &Plan, first: &MemberName, program: PathBuf) -> anyhow::Result<Played> {
+    let house = House::build(plan, first, program)?;
+    let clients = clients(plan, &house)?;
+    clients.wait_written(3, Duration::from_secs(30))?;
+    let acts = plan.steps.iter().filter_map(|step| match step {
+        Step::At { at, .. } => Some(*at),
+        _ => None,
+    });
+    let first_act = acts.min().unwrap_or(plan.end);
+    let from = Moment(first_act.0.saturating_sub(PRELUDE.0));
+    let mut eyes = Eyes::new();
+    let truth = eyes.look(from, &house.cluster, &[], true, Commits::default());
+    let mut player = Player {
+        deeds: Deeds::new(&plan.cluster),
+        eyes,
+        house,
+        began: Instant::now(),
+        from,
+        truth,
+        memory: Memory::default(),
+        marks: Marks::default(),
+        claims: Claims::default(),
+        unjudged: 0,
+        triggers: Vec::new(),
+        due: Vec::new(),
+        promotions: 0,
+        commits: Commits::default(),
+        clients: Some(clients),
+        plan,
+    };
+    player.tell()?;
+    player.end()
+}
+
+/// A writer that asks who is primary at the scenario's pace, and a probe on every member.
+fn clients(plan: &Plan, house: &House) -> anyhow::Result<Clients> {
+    Clients::make_tables(&house.cluster)?;
+    let clients = Clients::none()?;
+    clients.probe(&house.cluster);
+    let members = house.cluster.members().iter();
+    let hosts = members
+        .map(|m| (m.name().to_string(), m.postgres()))
+        .collect();
+    let pace = plan.cluster.clients.roaming_every.as_micros().max(10_000);
+    let period = Duration::from_micros(pace);
+    clients.spawn(writer::run(hosts, period, 0, clients.shared().clone()));
+    Ok(clients)
+}
+
+impl Player<'_> {
+    fn now(&self) -> Moment {
+        self.from + Span(self.began.elapsed().as_micros() as u64)
+    }
+
+    fn tell(&mut self) -> anyhow::Result<()> {
+        for step in &self.plan.steps {
+            match step {
+                Step::At { at, act } => {
+                    self.go_on_until(Moment::START + *at)?;
+                    if let Some(act) = act {
+                        self.deeds.apply(act, &mut self.house, &self.truth)?;
+                    }
+                }
+                Step::When { fact, delay, act } => self.triggers.push(Trigger {
+                    fact: fact.clone(),
+                    since: self.now(),
+                    delay: *delay,
+                    act: act.clone(),
+                }),
+                Step::Expect(demand) if cast::judges(demand) => {
+                    self.claims.open(demand.clone(), self.now());
+                }
+                Step::Expect(_) => self.unjudged += 1,
+            }
+        }
+        self.go_on_until(Moment::START + self.plan.end)
+    }
+
+    fn go_on_until(&mut self, until: Moment) -> anyhow::Result<()> {
+        loop {
+            let began = Instant::now();
+            self.deeds.tick(&mut self.house)?;
+            self.look();
+            self.do_what_is_due()?;
+            let now = self.now();
+            if now >= until {
+                return Ok(());
+            }
+            let left = Duration::from_micros(until.since(now).as_micros());
+            let rest = LOOK_EVERY.saturating_sub(began.elapsed());
+            std::thread::sleep(rest.min(left));
+        }
+    }
+
+    fn look(&mut self) {
+        let down = self.deeds.hosts_down();
+        let (at, answers) = (self.now(), self.deeds.store_answers);
+        let cluster = &self.house.cluster;
+        let truth = self.eyes.look(at, cluster, &down, answers, self.commits);
+        for (name, member) in &truth.members {
+            let before = self.truth.members.get(name);
+            let was =
+                before.is_some_and(|m| m.role == Role::Primary && m.timeline == member.timeline);
+            let raised = before.is_some_and(|m| m.timeline < member.timeline);
+            if member.role == Role::Primary && !was && raised {
+                self.promotions += 1;
+                self.remember(What::Promoted {
+                    member: name.clone(),
+                    timeline: member.timeline,
+                    at: member.flushed,
+                });
+            }
+        }
+        for answer in self.deeds.answered() {
+            let member = self.truth.leader_key.clone().unwrap_or_default();
+            self.remember(What::Answered { member, answer });
+        }
+        self.truth = truth;
+        self.claims.look(&Sight {
+            truth: &self.truth,
+            marks: &self.marks,
+            memory: &self.memory,
+        });
+    }
+
+    fn remember(&mut self, what: What) {
+        let at = self.now();
+        self.memory.remember(&Event { at, what });
+    }
+
+    fn do_what_is_due(&mut self) -> anyhow::Result<()> {
+        let now = self.now();
+        let sight = Sight {
+            truth: &self.truth,
+            marks: &self.marks,
+            memory: &self.memory,
+        };
+        let (fired, waiting) = std::mem::take(&mut self.triggers)
+            .into_iter()
+            .partition(|trigger| sight.shows(&trigger.fact, trigger.since));
+        self.triggers = waiting;
+        let fired: Vec<Trigger> = fired;
+        self.due
+            .extend(fired.into_iter().map(|t| (now + t.delay, t.act)));
+        let (ready, later) = std::mem::take(&mut self.due)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.due = later;
+        let ready: Vec<(Moment, Act)> = ready;
+        for (_, act) in ready {
+            self.deeds.apply(&act, &mut self.house, &self.truth)?;
+        }
+        Ok(())
+    }
+
+    /// The last look, with the clients' books closed.
+    fn end(mut self) -> anyhow::Result<Played> {
+        let journal = self.clients.take().map(Clients::finish).unwrap_or_default();
+        let held = self.house.cluster.rows_held();
+        let mut broken = broken_promises(&journal);
+        if let Ok(held) = held {
+            let rows = checker::rows(&journal.acknowledged, &held);
+            self.commits.acked = journal.acknowledged.len() as u64;
+            self.commits.lost = rows.lost.len() as u64;
+            if !rows.duplicated.is_empty() {
+                broken.push(format!("rows are there twice: {:?}", rows.duplicated));
+            }
+        }
+        self.truth.commits = self.commits;
+        self.truth.at = self.now();
+        self.claims.look_at_end(&Sight {
+            truth: &self.truth,
+            marks: &self.marks,
+            memory: &self.memory,
+        });
+        Ok(Played {
+            kept: self.claims.kept,
+            refuted: self.claims.refuted,
+            broken,
+            unjudged: self.unjudged,
+            leader_at_end: self.truth.leader_key,
+            promotions: self.promotions,
+        })
+    }
+}
+
+fn broken_promises(journal: &Journal) -> Vec<String> {
+    let overlaps = checker::overlaps(&journal.commits);
+    let told = overlaps.iter().map(|overlap| {
+        format!(
+            "{} and {} committed beside each other for {:.3} s",
+            overlap.old.node,
+            overlap.new.node,
+            overlap.lasted.as_secs_f64()
+        )
+    });
+    told.collect()
+}
