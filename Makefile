@@ -11,7 +11,7 @@ PROFILE = --profile swarm
 export BUILD_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios mutants hunt canaries swarm bench-sim fidelity browser madsim cluster test test-all
+.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios stage mutants hunt canaries swarm bench-sim fidelity browser madsim cluster test test-all
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -60,6 +60,12 @@ endif
 # Each story as it was told before, down to the last line.
 scenarios:
 	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- run
+
+# The same stories on real servers: those whose acts this machine can do, both worlds compared on a page. In real time.
+STAGE ?= $(addprefix scenarios/,switchover fencing network rewind slots dcs)
+stage: servers
+	$(CARGO) build $(PROFILE) -p tanist -p tanist-sim -p tanist-stage --bins
+	target/swarm/tanist-sim run --on real --page reports/both-worlds.md $(STAGE)
 
 # A copy of the sources with deliberate bugs inside: each scenario must fail on its own.
 mutants:

@@ -15,6 +15,9 @@ use crate::timeline::TimelineId;
 
 /// Side tasks that take longer than this are given up.
 const SIDE_TASK_BUDGET: Span = Span::secs(5);
+/// What an agent finds when it starts may be a primary that nobody else can end: a server that does not answer must be
+/// known for one before the time of grace is over.
+const FIRST_LOOK_BUDGET: Span = Span::secs(1);
 const SETTLE_PAUSE: Span = Span::secs(1);
 const CHECKPOINT_BUDGET: Span = Span::secs(300);
 const CLONE_START_TIMEOUT: Span = Span::secs(300);
@@ -193,6 +196,7 @@ impl Agent {
         }
         let budget = match task {
             SideTask::Checkpoint => CHECKPOINT_BUDGET,
+            SideTask::Probe if self.local.observed.is_none() => FIRST_LOOK_BUDGET,
             SideTask::Probe
             | SideTask::Reconfigure { .. }
             | SideTask::CreateSlot { .. }

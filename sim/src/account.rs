@@ -6,7 +6,7 @@ use crate::host::Run;
 use crate::store::Change;
 use crate::truth::{MemberTruth, Process, Truth};
 use crate::wire::Seat;
-use crate::world::{Maintenance, World};
+use crate::world::World;
 use tanist_core::lsn::Lsn;
 use tanist_core::timeline::TimelineId;
 
@@ -18,6 +18,9 @@ impl World {
             let can_write = self.pgs[at].can_write() && self.powered(seat);
             let now = (self.role(seat), self.timeline(seat), can_write);
             if self.shown[at] != now {
+                if self.shown[at].0 == Role::Primary && now.0 != Role::Primary {
+                    self.check_needless_stop(seat);
+                }
                 self.shown[at] = now;
                 let (role, timeline, can_write) = now;
                 let member = self.name(seat);
@@ -43,7 +46,7 @@ impl World {
     pub(crate) fn tell_keys(&mut self, change: &Change) {
         for (key, value) in &change.keys {
             if key == "config" {
-                self.note_pause();
+                self.note_config();
             }
             if key == "leader" {
                 self.tell_leader_key();
@@ -61,25 +64,11 @@ impl World {
         }
     }
 
-    pub(crate) fn note_pause(&mut self) {
-        let config = self.store.get("config").map(|kv| kv.value.as_str());
-        let config = config.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-        // A configuration that vanished or was garbled stays in force with those who knew it.
-        let Some(config) = config else {
-            return;
-        };
-        let pause = config.get("pause").and_then(serde_json::Value::as_bool);
-        self.maintenance = match pause {
-            Some(true) => Maintenance::Paused,
-            Some(false) | None => Maintenance::Off,
-        };
-    }
-
     /// The store is another one now: nothing that was shown of it need be so any more.
     pub(crate) fn store_is_another(&mut self) {
         self.break_all_watches();
         self.tell_leader_key();
-        self.note_pause();
+        self.note_config();
     }
 
     pub(crate) fn tell_leader_key(&mut self) {

@@ -18,7 +18,7 @@ use crate::wire::{CutKind, Hop, Node, Seat, Traffic};
 use crate::world::World;
 use tanist_core::input::Input;
 use tanist_core::name::MemberName;
-use tanist_core::postgres::StartAs;
+use tanist_core::postgres::{Operation, StartAs};
 use tanist_core::time::Span;
 
 impl World {
@@ -123,6 +123,12 @@ impl World {
             PostgresAct::StopByHand => self.stop_fast(seat),
             PostgresAct::StartByHand => {
                 let dir = &self.pgs[seat.index()].dir;
+                let agent = self.hosts[seat.index()].agent.as_ref();
+                let lane = agent.and_then(|a| a.lane.as_ref());
+                // Nobody starts what is no whole data directory, or what the agent is making one of.
+                if !dir.is_whole() || lane.is_some_and(|lane| remakes_data(&lane.operation)) {
+                    return;
+                }
                 let parameters = dir.parameters.clone();
                 let role = match dir.standby_signal {
                     true => StartAs::Standby {
@@ -694,5 +700,20 @@ impl World {
             Who::Standbys => standbys(self),
             Who::All => all,
         }
+    }
+}
+
+/// The directory is another one when it is done.
+fn remakes_data(operation: &Operation) -> bool {
+    match operation {
+        Operation::Initdb
+        | Operation::Clone { .. }
+        | Operation::Rewind { .. }
+        | Operation::CrashRecovery
+        | Operation::DiscardData { .. } => true,
+        Operation::PostBootstrap
+        | Operation::Start { .. }
+        | Operation::Stop { .. }
+        | Operation::Promote { .. } => false,
     }
 }

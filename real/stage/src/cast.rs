@@ -127,3 +127,41 @@ pub fn judges(demand: &Demand) -> bool {
         Demand::Before { event, first } => is_visible(event) && is_visible(first),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use tanist_sim::scenario::parse::parse;
+
+    #[test]
+    fn what_stands_in_the_way_is_said_in_the_words_of_the_scenario() {
+        let plan = "# Is it said?\ncluster a b  dcs 1  ttl 30s  loop 10s  retry 10s  mode async\n\
+             at 5s   cut a <-> dcs\nat 60s  next promote on b fails\n\
+             when a in rewind:  kill agent on a\nat 2m   end\n";
+        let told = obstacles(&parse(plan).unwrap());
+        assert_eq!(
+            told,
+            [
+                "`a in rewind` is not seen from outside",
+                "`next promote on b fails` cannot be done here",
+                "something happens before real servers are up",
+            ]
+        );
+    }
+
+    #[test]
+    fn many_scenarios_of_the_library_can_be_played_and_their_claims_judged() {
+        let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+        let files = tanist_sim::library::scenarios(&library).unwrap();
+        let plans = files
+            .iter()
+            .map(|file| tanist_sim::library::load(file).unwrap());
+        let judged = |plan: &Plan| {
+            let mut steps = plan.steps.iter();
+            steps.any(|step| matches!(step, Step::Expect(demand) if judges(demand)))
+        };
+        let playable = plans.filter(|plan| obstacles(plan).is_empty() && judged(plan));
+        assert!(playable.count() >= 40);
+    }
+}

@@ -71,6 +71,11 @@ impl Deeds {
         self.answers.1.try_iter().collect()
     }
 
+    /// Something is still to be undone, or somebody to come back.
+    pub fn is_busy(&self) -> bool {
+        !self.later.is_empty() || !self.died.is_empty()
+    }
+
     /// What supervisors and timers have to do by now.
     pub fn tick(&mut self, house: &mut House) -> anyhow::Result<()> {
         let now = Instant::now();

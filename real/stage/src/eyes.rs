@@ -180,3 +180,67 @@ fn read(row: &Vec<String>) -> Option<Sql> {
         sender_port: port.parse().ok(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(postmaster: Option<u32>, processes: usize, in_recovery: Option<bool>) -> Look {
+        let sql = in_recovery.map(|in_recovery| Sql {
+            in_recovery,
+            timeline: Some(1),
+            sender_port: None,
+        });
+        Look {
+            postmaster,
+            processes,
+            sql,
+        }
+    }
+
+    fn seen(looks: &[Look]) -> Vec<(bool, bool, Role)> {
+        let mut known = Known::default();
+        let looks = looks.iter();
+        looks
+            .map(|look| known.take(look, false, &BTreeMap::new()))
+            .map(|member| (member.accepts_writes, member.can_write, member.role))
+            .collect()
+    }
+
+    #[test]
+    fn one_look_makes_no_outage_and_no_primary() {
+        let primary = look(Some(7), 5, Some(false));
+        let busy = look(Some(7), 5, None);
+        let looks = [
+            primary.clone(),
+            primary.clone(),
+            busy.clone(),
+            primary,
+            busy.clone(),
+            busy,
+        ];
+        let accepts: Vec<bool> = seen(&looks).iter().map(|(accepts, ..)| *accepts).collect();
+        assert_eq!(accepts, [false, true, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_server_that_answers_nobody_is_what_it_was_until_nothing_of_it_is_left() {
+        let looks = [
+            look(Some(7), 5, Some(false)),
+            look(None, 3, None),
+            look(None, 0, None),
+            look(Some(9), 4, None),
+            look(Some(9), 4, Some(true)),
+        ];
+        assert_eq!(
+            seen(&looks),
+            [
+                (false, true, Role::Primary),
+                (false, true, Role::Orphaned),
+                (false, false, Role::Stopped),
+                (false, false, Role::Starting),
+                (false, false, Role::Standby),
+            ]
+        );
+    }
+}

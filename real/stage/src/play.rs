@@ -22,6 +22,8 @@ use tanist_sim::truth::{Commits, Truth};
 
 /// Between two looks, on a machine that has time for them.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// So long must it have been as it is to be at the end before a story ends early.
+const TOLD_FOR: Span = Span::secs(10);
 /// The story begins so long before its first act.
 const PRELUDE: Span = Span::secs(3);
 
@@ -146,7 +148,32 @@ impl Player<'_> {
                 Step::Expect(_) => self.unjudged += 1,
             }
         }
-        self.go_on_until(Moment::START + self.plan.end)
+        self.go_on_until_told(Moment::START + self.plan.end)
+    }
+
+    /// To the end, or until nothing is left to happen or to be judged but what must be true at the end, and has been.
+    fn go_on_until_told(&mut self, end: Moment) -> anyhow::Result<()> {
+        let mut told_since = None;
+        while self.now() < end {
+            let next = Ord::min(self.now() + Span::secs(1), end);
+            self.go_on_until(next)?;
+            let sight = Sight {
+                truth: &self.truth,
+                marks: &self.marks,
+                memory: &self.memory,
+            };
+            let happens = !self.triggers.is_empty() || !self.due.is_empty();
+            let open = !self.claims.is_settled() || !self.claims.would_be_kept(&sight);
+            told_since = match told_since {
+                _ if happens || open || self.deeds.is_busy() => None,
+                None => Some(next),
+                Some(since) => Some(since),
+            };
+            if told_since.is_some_and(|since| next.since(since) >= TOLD_FOR) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn go_on_until(&mut self, until: Moment) -> anyhow::Result<()> {

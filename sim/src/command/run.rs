@@ -43,6 +43,18 @@ pub struct Run {
     /// Write the verdicts here as JUnit's XML, a test for each scenario
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Where it is played: in the simulator, or on real servers of this machine as well (by the program tanist-stage)
+    #[arg(long, value_enum, default_value_t = Place::Sim)]
+    pub on: Place,
+    /// Compare both worlds on this page
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Place {
+    Sim,
+    Real,
 }
 
 pub fn canary(name: &str) -> Result<Canary, String> {
@@ -57,6 +69,12 @@ pub fn canary(name: &str) -> Result<Canary, String> {
 }
 
 pub fn command(args: &Run) -> Ended {
+    if args.on == Place::Real {
+        return on_real_servers(args);
+    }
+    if args.page.is_some() {
+        return cannot("--page compares two worlds: add --on real");
+    }
     let mut files = Vec::new();
     for path in &args.paths {
         match library::scenarios(path) {
@@ -95,6 +113,38 @@ pub fn command(args: &Run) -> Ended {
         Ended::Passed
     } else {
         Ended::Found
+    }
+}
+
+/// Real servers are another program's, so that the simulator needs none of what they need.
+fn on_real_servers(args: &Run) -> Ended {
+    if args.bless || args.canary.is_some() || args.trace.is_some() || args.swimlane.is_some() {
+        return cannot(
+            "--bless, --canary, --trace and --swimlane are the simulator's; leave out --on real",
+        );
+    }
+    let beside = std::env::current_exe().map(|me| me.with_file_name("tanist-stage"));
+    let program = match beside {
+        Ok(program) if program.exists() => program,
+        Ok(_) | Err(_) => {
+            return cannot(
+                "no tanist-stage beside this program: build it, the agent and this one together \
+                 (cargo build --profile swarm -p tanist -p tanist-sim -p tanist-stage)",
+            );
+        }
+    };
+    let mut command = std::process::Command::new(program);
+    command.args(&args.paths);
+    if let Some(page) = &args.page {
+        command.arg("--page").arg(page);
+    }
+    match command.status() {
+        Ok(status) => match status.code() {
+            Some(0) => Ended::Passed,
+            Some(1) => Ended::Found,
+            Some(_) | None => Ended::CannotRun,
+        },
+        Err(why) => cannot(format!("starting tanist-stage: {why}")),
     }
 }
 

@@ -23,16 +23,12 @@ impl World {
         if !reaches || !self.oracle.assumptions.hold(&sound) {
             return self.oracle.set_aside(Invariant::AsyncLossBounded);
         }
-        let status = self
-            .store
-            .get("status")
-            .and_then(|kv| Status::parse(&kv.value));
-        let Some(published) = status.map(|status| Lsn(status.optime)) else {
+        let Some(published) = self.published_position() else {
             return self.oracle.set_aside(Invariant::AsyncLossBounded);
         };
         let mine = self.pgs[seat.index()].dir.wal.lsn;
         let behind = published.bytes_ahead_of(mine);
-        let verdict = match behind <= self.shape.maximum_lag_on_failover {
+        let verdict = match behind <= self.lag_allowed() {
             true => Ok(()),
             false => Err(format!(
                 "{} promotes at {mine}, {behind} bytes behind the published {published}",
@@ -40,5 +36,12 @@ impl World {
             )),
         };
         self.oracle.judge(Invariant::AsyncLossBounded, now, verdict);
+    }
+
+    /// What the last leader said of where its WAL ends.
+    pub(crate) fn published_position(&self) -> Option<Lsn> {
+        let status = self.store.get("status");
+        let status = status.and_then(|kv| Status::parse(&kv.value));
+        status.map(|status| Lsn(status.optime))
     }
 }

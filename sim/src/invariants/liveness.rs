@@ -11,6 +11,7 @@ use crate::due::Due;
 use crate::host::Wanted;
 use crate::pg::instance::DataDir;
 use crate::pg::wal::Position;
+use crate::shape::{MemberShape, RewindPolicy};
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::keys::INITIALIZE;
@@ -105,6 +106,7 @@ impl World {
         let sound = [Assumption::DurableDisks, Assumption::FaultCount];
         self.oracle.assumptions.hold(&sound)
             && !self.is_forgotten()
+            && !self.is_promoted_astray()
             && !self.is_paused()
             && self.shape.commit_mode == crate::shape::CommitMode::Async
     }
@@ -114,9 +116,8 @@ impl World {
     fn is_forgotten(&self) -> bool {
         let known = self.store.get(INITIALIZE).is_some();
         let remembers = |(host, member): (&crate::host::Host, &crate::shape::MemberShape)| {
-            let barred = member.nofailover || member.failover_priority.is_some_and(|p| p <= 0);
             let agent = host.agent.as_ref();
-            !barred && agent.is_some_and(|a| a.agent.has_seen_cluster())
+            !is_barred(member) && agent.is_some_and(|a| a.agent.has_seen_cluster())
         };
         let mut hosts = self.hosts.iter().zip(&self.shape.members);
         let remembered = hosts.any(remembers);
@@ -168,7 +169,7 @@ impl World {
     /// Of another cluster, or diverged, and no policy allows to throw its data away: a person must look at it.
     fn beyond_repair(&self, seat: Seat, leader: Seat) -> bool {
         let (mine, leads) = (&self.pgs[seat.index()].dir, &self.pgs[leader.index()].dir);
-        let policy = self.shape.rewind;
+        let policy = self.rewind_policy();
         let told_apart = self.are_told_apart(mine.wal, leads.wal);
         let common = self.wal.common(mine.wal, leads.wal);
         let sees = common.is_some_and(|at| self.taken_for_common(mine, leads) <= at.lsn);
@@ -189,6 +190,33 @@ impl World {
         foreign
             || (half_rewound && !policy.remove_data_directory_on_rewind_failure)
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
+    }
+
+    fn rewind_policy(&self) -> RewindPolicy {
+        let config = self.config_in_force();
+        RewindPolicy {
+            use_pg_rewind: config.use_pg_rewind,
+            wal_log_hints: self.shape.rewind.wal_log_hints,
+            remove_data_directory_on_rewind_failure: config.remove_on_rewind_failure,
+            remove_data_directory_on_diverged_timelines: config.remove_on_diverged_timelines,
+        }
+    }
+
+    /// Somebody promoted a server by hand, and none of those on the newest timeline may lead: each is barred, or lacks more
+    /// of what the last leader published than may be lost. What they have would be lost if another led, so a person
+    /// has to say.
+    fn is_promoted_astray(&self) -> bool {
+        if self.oracle.assumptions.hold(&[Assumption::FreeRun]) {
+            return false;
+        }
+        let timeline = |dir: &DataDir| self.wal.timeline(dir.wal.branch);
+        let newest = self.pgs.iter().map(|pg| timeline(&pg.dir)).max();
+        let published = self.published_position();
+        let mut ahead = self.pgs.iter().zip(&self.shape.members);
+        ahead.all(|(pg, member)| {
+            let lacks = published.map_or(0, |published| published.bytes_ahead_of(pg.dir.wal.lsn));
+            Some(timeline(&pg.dir)) != newest || is_barred(member) || lacks > self.lag_allowed()
+        })
     }
 
     /// The tool goes by the numbers of timelines: two that have the same one it takes for one.
@@ -217,6 +245,20 @@ impl World {
 
     /// The leader key has another owner than before.
     pub(crate) fn check_needless_change(&mut self, from: &str, to: Option<&str>) {
+        let to = to.unwrap_or("nobody");
+        self.is_needless(format!(
+            "the leader key went from {from} to {to} without need"
+        ));
+    }
+
+    /// A primary is one no more.
+    pub(crate) fn check_needless_stop(&mut self, seat: Seat) {
+        let name = self.name(seat);
+        self.is_needless(format!("{name} was primary and was ended without need"));
+    }
+
+    /// In calm weather nothing of the kind happens.
+    fn is_needless(&mut self, story: String) {
         let now = self.now();
         let settling = self.recovery_bound();
         let sound = [Assumption::Clocks, Assumption::Store, Assumption::FreeRun];
@@ -224,8 +266,6 @@ impl World {
         if !calm || !self.oracle.assumptions.hold(&sound) {
             return self.oracle.set_aside(Invariant::NoNeedlessChange);
         }
-        let to = to.unwrap_or("nobody");
-        let story = format!("the leader key went from {from} to {to} without need");
         self.oracle
             .judge(Invariant::NoNeedlessChange, now, Err(story));
     }
@@ -240,4 +280,8 @@ impl World {
             self.oracle.fine(Invariant::NoNeedlessChange);
         }
     }
+}
+
+fn is_barred(member: &MemberShape) -> bool {
+    member.nofailover || member.failover_priority.is_some_and(|p| p <= 0)
 }

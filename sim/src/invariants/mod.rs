@@ -24,6 +24,7 @@ pub mod replayable;
 pub mod revisions_grow;
 pub mod rewind_preconditions;
 pub mod slots_kept;
+pub mod stored_config;
 pub mod streaming_is_prefix;
 pub mod streams_on;
 pub mod switchover_loses_nothing;
@@ -120,6 +121,8 @@ pub struct Evidence {
     pub healed_at: tanist_core::dcs::Revision,
     /// When a member's key was last there, by the name of its slot.
     pub member_seen: BTreeMap<String, Moment>,
+    /// What the store's configuration said last.
+    pub config: stored_config::StoredConfig,
     /// Greatest revision that each life decided from.
     pub decided_from: BTreeMap<crate::wire::Seat, (u32, tanist_core::dcs::Revision)>,
 }

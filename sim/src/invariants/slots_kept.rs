@@ -6,10 +6,8 @@ use super::Invariant;
 use crate::moment::Moment;
 use crate::wire::Seat;
 use crate::world::World;
-use tanist_core::config::Config;
 use tanist_core::lsn::Lsn;
 use tanist_core::name::MemberName;
-use tanist_core::time::Span;
 
 const MEMBERS: &str = "members/";
 
@@ -46,7 +44,7 @@ impl World {
         let (Some(Some(_)), Some(seen)) = (held, self.member_seen(name)) else {
             return self.oracle.fine(Invariant::SlotsKept);
         };
-        let kept_for = self.member_slots_ttl();
+        let kept_for = self.config_in_force().member_slots_ttl;
         let verdict = match now.since(seen) >= kept_for {
             true => Ok(()),
             false => Err(format!(
@@ -67,11 +65,5 @@ impl World {
             return Some(self.now());
         }
         self.oracle.evidence.member_seen.get(slot).copied()
-    }
-
-    fn member_slots_ttl(&self) -> Span {
-        let stored = self.store.get("config").map(|kv| kv.value.as_str());
-        let stored = stored.and_then(|text| serde_json::from_str(text).ok());
-        Config::read(&stored.unwrap_or_default(), false).member_slots_ttl
     }
 }

@@ -278,6 +278,12 @@ impl Claims {
             .all(|claim| matches!(claim.demand, Demand::AtEnd(_)))
     }
 
+    /// Would all that is open be kept if this were the last look?
+    pub fn would_be_kept(&self, sight: &Sight<'_>) -> bool {
+        let mut open = self.open.iter();
+        open.all(|claim| claim.standing(sight, Look::Last) == Standing::Kept)
+    }
+
     pub fn next_due(&self) -> Option<Moment> {
         self.open.iter().filter_map(OpenClaim::due).min()
     }

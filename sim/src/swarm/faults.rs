@@ -103,7 +103,52 @@ faults! {
     "restart" Ordinary |d, c| (operator(OperatorAct::Restart { who: member(d, c) }), None);
     "reinit" Ordinary |d, c| (operator(OperatorAct::Reinitialize { who: member(d, c), force: d.chance(300) }), None);
     "pause" Ordinary |_, _| (operator(OperatorAct::Pause), Some(operator(OperatorAct::Resume)));
+    "clone-slow" Ordinary |d, c| { let t = Trouble::CloneTakes(length(d, 5, 90)); (trouble(member(d, c), t), None) };
+    "configuration-changed" Ordinary |d, _| (operator(OperatorAct::PatchConfig { patch: patch(d) }), None);
+    "keys-garbled" BreaksAnAssumption |d, c| (Act::Store(StoreAct::PutKey { key: a_key(d, c), value: garbage(d) }), None);
+    "keys-deleted" BreaksAnAssumption |d, c| (Act::Store(StoreAct::DeleteKey(a_key(d, c))), None);
+    "promoted-by-hand" BreaksAnAssumption |_, _| (postgres(Who::Standby, PostgresAct::PromoteByHand), None);
+    "stopped-by-hand" BreaksAnAssumption |d, c| { let w = member(d, c); (postgres(w.clone(), PostgresAct::StopByHand), Some(postgres(w, PostgresAct::StartByHand))) };
     "ttl-changed" Ordinary |d, _| { let ttl = *d.pick(&[20, 30, 60]).unwrap_or(&30); (operator(OperatorAct::PatchConfig { patch: format!("{{\"ttl\": {ttl}}}") }), None) };
+}
+
+/// Some of it is senseless, as what people type is now and then.
+fn patch(draw: &mut Stream) -> String {
+    let patches = [
+        r#"{"maximum_lag_on_failover": 0}"#,
+        r#"{"maximum_lag_on_failover": 16777216}"#,
+        r#"{"primary_start_timeout": 0}"#,
+        r#"{"primary_start_timeout": 20}"#,
+        r#"{"ttl": 5, "loop_wait": 10, "retry_timeout": 10}"#,
+        r#"{"loop_wait": "soon", "retry_timeout": -1}"#,
+        r#"{"postgresql": {"parameters": {"work_mem": "8MB"}}}"#,
+        r#"{"postgresql": "none"}"#,
+    ];
+    draw.pick(&patches).copied().unwrap_or("{}").to_string()
+}
+
+/// Any key but the leader's.
+fn a_key(draw: &mut Stream, cluster: &ClusterShape) -> String {
+    let keys = [
+        "config",
+        "status",
+        "history",
+        "failover",
+        "sync",
+        "initialize",
+    ];
+    match draw.below(8) {
+        0 | 1 => {
+            let member = draw.pick(&cluster.members);
+            member.map_or_else(String::new, |m| format!("members/{}", m.name))
+        }
+        _another => draw.pick(&keys).copied().unwrap_or("config").to_string(),
+    }
+}
+
+fn garbage(draw: &mut Stream) -> String {
+    let values = ["", "null", "[", "{\"\": 1}", "12345", "a", "\u{fffd}"];
+    draw.pick(&values).copied().unwrap_or("").to_string()
 }
 
 fn who(draw: &mut Stream) -> Who {
