@@ -103,12 +103,14 @@ fn of_instances(wanted: impl Fn(&Path) -> bool) -> Vec<Seen> {
 
 /// The postmaster of a running instance: the one whose parent is not of the instance.
 pub fn postmaster(data_dir: &Path) -> Option<u32> {
+    postmaster_among(data_dir, &of_instance(data_dir))
+}
+
+/// The same, where the processes of the instance were seen just now.
+pub fn postmaster_among(data_dir: &Path, instance: &[Seen]) -> Option<u32> {
     let line = std::fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
     let pid: u32 = line.lines().next()?.trim().parse().ok()?;
-    of_instance(data_dir)
-        .iter()
-        .find(|s| s.pid == pid)
-        .map(|s| s.pid)
+    instance.iter().find(|s| s.pid == pid).map(|s| s.pid)
 }
 
 /// The other processes of a testbed that were started on something below `folder`.

@@ -34,6 +34,10 @@ pub fn obstacles(plan: &Plan) -> Vec<String> {
             }
         }
     }
+    let mut steps = plan.steps.iter();
+    if !steps.any(|step| matches!(step, Step::Expect(demand) if judges(demand))) {
+        found.push("it claims nothing that is seen from outside".to_string());
+    }
     found.sort();
     found.dedup();
     found
@@ -145,23 +149,20 @@ mod tests {
             [
                 "`a in rewind` is not seen from outside",
                 "`next promote on b fails` cannot be done here",
+                "it claims nothing that is seen from outside",
                 "something happens before real servers are up",
             ]
         );
     }
 
     #[test]
-    fn many_scenarios_of_the_library_can_be_played_and_their_claims_judged() {
+    fn many_scenarios_of_the_library_can_be_played() {
         let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
         let files = tanist_sim::library::scenarios(&library).unwrap();
         let plans = files
             .iter()
             .map(|file| tanist_sim::library::load(file).unwrap());
-        let judged = |plan: &Plan| {
-            let mut steps = plan.steps.iter();
-            steps.any(|step| matches!(step, Step::Expect(demand) if judges(demand)))
-        };
-        let playable = plans.filter(|plan| obstacles(plan).is_empty() && judged(plan));
+        let playable = plans.filter(|plan| obstacles(plan).is_empty());
         assert!(playable.count() >= 40);
     }
 }

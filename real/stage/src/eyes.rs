@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tanist::testbed::cluster::Cluster;
 use tanist::testbed::member::Member;
-use tanist::testbed::sql;
+use tanist::testbed::{process, sql};
 use tanist_core::lsn::Lsn;
 use tanist_core::name::MemberName;
 use tanist_core::timeline::TimelineId;
@@ -163,10 +163,11 @@ impl Known {
 fn look_at(member: &Member) -> Look {
     let rows = sql::ask(member.postgres(), ASK, SQL_LIMIT).ok();
     let sql = rows.and_then(|rows| read(rows.first()?));
+    let instance = member.instance();
     Look {
         sql,
-        postmaster: member.postmaster(),
-        processes: member.instance().len(),
+        postmaster: process::postmaster_among(member.data_dir(), &instance),
+        processes: instance.len(),
     }
 }
 

@@ -21,7 +21,7 @@ use tanist_sim::scenario::judge::{Claims, Memory, Refuted, Sight};
 use tanist_sim::truth::{Commits, Truth};
 
 /// Between two looks, on a machine that has time for them.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// So long must it have been as it is to be at the end before a story ends early.
 const TOLD_FOR: Span = Span::secs(10);
 /// The story begins so long before its first act.
