@@ -6,8 +6,8 @@ use anyhow::Context;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Ends every process of the folder, then removes it. Gives back how many processes there were.
@@ -34,8 +34,19 @@ pub fn sweep(folder: &Path) -> anyhow::Result<usize> {
     }
 }
 
+/// What an interrupt sweeps: one run may make several folders, one after the other.
+static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static WAITING: AtomicBool = AtomicBool::new(false);
+
 /// On SIGINT and SIGTERM: sweeps from a thread of its own and ends this process.
 pub fn sweep_on_signal(folder: PathBuf) -> anyhow::Result<()> {
+    FOLDERS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(folder);
+    if WAITING.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&asked))?;
@@ -44,9 +55,12 @@ pub fn sweep_on_signal(folder: PathBuf) -> anyhow::Result<()> {
         while !asked.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(50));
         }
-        println!("\nInterrupted: ending everything in {}.", folder.display());
-        if let Err(why) = sweep(&folder) {
-            eprintln!("{why:#}");
+        let folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+        for folder in folders.iter().filter(|folder| folder.exists()) {
+            println!("\nInterrupted: ending everything in {}.", folder.display());
+            if let Err(why) = sweep(folder) {
+                eprintln!("{why:#}");
+            }
         }
         std::process::exit(130);
     });
