@@ -196,7 +196,7 @@ impl Agent {
         }
         let budget = match task {
             SideTask::Checkpoint => CHECKPOINT_BUDGET,
-            SideTask::Probe if self.local.observed.is_none() => FIRST_LOOK_BUDGET,
+            SideTask::Probe if self.is_first_look(&noun) => FIRST_LOOK_BUDGET,
             SideTask::Probe
             | SideTask::Reconfigure { .. }
             | SideTask::CreateSlot { .. }
@@ -217,6 +217,11 @@ impl Agent {
         );
         self.sides.insert(noun, op);
         Some(op)
+    }
+
+    /// After one that failed, of a slow disk perhaps, looks may take their time: none would ever end otherwise.
+    fn is_first_look(&self, noun: &str) -> bool {
+        self.local.observed.is_none() && !self.side_rest.contains_key(noun)
     }
 
     fn read_store(&mut self, now: Now, out: &mut Output) {

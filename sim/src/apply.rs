@@ -18,7 +18,7 @@ use crate::wire::{CutKind, Hop, Node, Seat, Traffic};
 use crate::world::World;
 use tanist_core::input::Input;
 use tanist_core::name::MemberName;
-use tanist_core::postgres::{Operation, StartAs};
+use tanist_core::postgres::StartAs;
 use tanist_core::time::Span;
 
 impl World {
@@ -118,15 +118,15 @@ impl World {
             PostgresAct::KillAll => self.kill_all(seat),
             PostgresAct::PromoteByHand => {
                 // A server that does not react is what the operator sees, too.
-                let _ = self.promote(seat);
+                if self.promote(seat).is_ok() {
+                    self.oracle.evidence.promoted_by_hand = true;
+                }
             }
             PostgresAct::StopByHand => self.stop_fast(seat),
             PostgresAct::StartByHand => {
                 let dir = &self.pgs[seat.index()].dir;
-                let agent = self.hosts[seat.index()].agent.as_ref();
-                let lane = agent.and_then(|a| a.lane.as_ref());
-                // Nobody starts what is no whole data directory, or what the agent is making one of.
-                if !dir.is_whole() || lane.is_some_and(|lane| remakes_data(&lane.operation)) {
+                // PostgreSQL refuses to start on what is no whole data directory.
+                if !dir.is_whole() {
                     return;
                 }
                 let parameters = dir.parameters.clone();
@@ -700,20 +700,5 @@ impl World {
             Who::Standbys => standbys(self),
             Who::All => all,
         }
-    }
-}
-
-/// The directory is another one when it is done.
-fn remakes_data(operation: &Operation) -> bool {
-    match operation {
-        Operation::Initdb
-        | Operation::Clone { .. }
-        | Operation::Rewind { .. }
-        | Operation::CrashRecovery
-        | Operation::DiscardData { .. } => true,
-        Operation::PostBootstrap
-        | Operation::Start { .. }
-        | Operation::Stop { .. }
-        | Operation::Promote { .. } => false,
     }
 }

@@ -118,9 +118,11 @@ pub fn command(args: &Run) -> Ended {
 
 /// Real servers are another program's, so that the simulator needs none of what they need.
 fn on_real_servers(args: &Run) -> Ended {
-    if args.bless || args.canary.is_some() || args.trace.is_some() || args.swimlane.is_some() {
+    let told = args.tell || args.bless || args.canary.is_some();
+    let written = args.trace.is_some() || args.swimlane.is_some() || args.junit.is_some();
+    if told || written {
         return cannot(
-            "--bless, --canary, --trace and --swimlane are the simulator's; leave out --on real",
+            "--bless, --canary, --tell, --trace, --swimlane and --junit are the simulator's; leave out --on real",
         );
     }
     let beside = std::env::current_exe().map(|me| me.with_file_name("tanist-stage"));

@@ -206,16 +206,16 @@ impl World {
     /// of what the last leader published than may be lost. What they have would be lost if another led, so a person
     /// has to say.
     fn is_promoted_astray(&self) -> bool {
-        if self.oracle.assumptions.hold(&[Assumption::FreeRun]) {
+        if !self.oracle.evidence.promoted_by_hand {
             return false;
         }
         let timeline = |dir: &DataDir| self.wal.timeline(dir.wal.branch);
         let newest = self.pgs.iter().map(|pg| timeline(&pg.dir)).max();
-        let published = self.published_position();
+        let (published, allowed) = (self.published_position(), self.lag_allowed());
         let mut ahead = self.pgs.iter().zip(&self.shape.members);
         ahead.all(|(pg, member)| {
             let lacks = published.map_or(0, |published| published.bytes_ahead_of(pg.dir.wal.lsn));
-            Some(timeline(&pg.dir)) != newest || is_barred(member) || lacks > self.lag_allowed()
+            Some(timeline(&pg.dir)) != newest || is_barred(member) || lacks > allowed
         })
     }
 

@@ -136,6 +136,8 @@ impl World {
             let why = "pg_basebackup: the standby was promoted during online backup";
             return Ended::Failed(why.to_string());
         }
+        // On a primary a base backup begins with a checkpoint, so what is copied names the timeline that it is on.
+        let checkpointed = self.is_primary(from);
         let theirs = &self.pgs[from.index()].dir;
         if theirs.roles_owed {
             return Ended::Failed("pg_basebackup: role \"replicator\" does not exist".to_string());
@@ -151,8 +153,10 @@ impl World {
         dir.control = Control {
             state: theirs.control.state,
             checkpoint: theirs.control.checkpoint,
-            // A base backup begins with a checkpoint, so what is copied names the timeline that its source was on.
-            timeline: self.wal.timeline(theirs.wal.branch),
+            timeline: match checkpointed {
+                true => self.wal.timeline(theirs.wal.branch),
+                false => theirs.control.timeline,
+            },
             consistent_at: Some(theirs.wal),
         };
         self.pgs[seat.index()].dir = dir;

@@ -1,0 +1,66 @@
+//! How long the first look at the own server may take: short beside a server that does not react, and as long as any
+//! other once a short one has failed, or a slow disk would never be seen.
+
+use tanist_core::agent::{Agent, Boot, Output};
+use tanist_core::effect::EffectBody;
+use tanist_core::input::Input;
+use tanist_core::name::{MemberName, OpId};
+use tanist_core::postgres::{Ended, PgInput, SideTask};
+use tanist_core::settings::{LocalPostgres, Safety, Settings};
+use tanist_core::time::{Mono, Now, Span, Wall};
+
+fn at(seconds: u64) -> Now {
+    Now {
+        mono: Mono::default() + Span::secs(seconds),
+        wall: Wall(1_700_000_000_000_000).plus(Span::secs(seconds)),
+    }
+}
+
+fn agent() -> Agent {
+    let settings = Settings {
+        scope: "demo".into(),
+        namespace: "service".into(),
+        name: MemberName::from("a"),
+        api_url: "http://127.0.0.1:8008/patroni".into(),
+        conn_url: "postgres://127.0.0.1:5432/postgres".into(),
+        proxy_url: None,
+        tags: Default::default(),
+        bootstrap: None,
+        postgresql: LocalPostgres::default(),
+        safety: Safety::default(),
+    };
+    Agent::new(settings, Boot::default(), 7, at(0))
+}
+
+/// The look that the agent asks for when this is put in, and how long it may take.
+fn look(agent: &mut Agent, now: Now, input: Input) -> Option<(OpId, Span)> {
+    let mut output = Output::default();
+    agent.handle(now, input, &mut output);
+    let looks = output
+        .effects
+        .iter()
+        .filter_map(|effect| match effect.body {
+            EffectBody::Side {
+                task: SideTask::Probe,
+                until,
+            } => Some((effect.id, until.since(now.mono))),
+            _ => None,
+        });
+    looks.last()
+}
+
+#[test]
+fn the_first_look_is_short_and_the_one_after_it_has_its_time() {
+    let mut agent = agent();
+    let (first, allowed) = look(&mut agent, at(0), Input::Wakeup).unwrap();
+    assert_eq!(allowed, Span::secs(1));
+    let failed = Input::Postgres(PgInput::Finished {
+        op: first,
+        ended: Ended::Failed("deadline".into()),
+    });
+    let at_once = look(&mut agent, at(1), failed);
+    let (_, allowed) = at_once
+        .or_else(|| look(&mut agent, at(10), Input::Wakeup))
+        .unwrap();
+    assert_eq!(allowed, Span::secs(5));
+}
