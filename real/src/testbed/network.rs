@@ -2,6 +2,7 @@
 //! the others stay. Needs root. Cut links swallow packets; nothing is refused.
 
 use super::account::Namespace;
+use super::sweep::remove_on_signal;
 use anyhow::{Context, ensure};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -38,6 +39,8 @@ impl Network {
             subnet: (id % 250) as u8 + 1,
         };
         let bridge = network.bridge.clone();
+        let namespaces = (0..count).map(|i| format!("tn{id}-{i}"));
+        remove_on_signal(&bridge, namespaces.collect());
         ip(&["link", "add", &bridge, "type", "bridge"])?;
         let gateway = format!("{}/24", network.address(1));
         ip(&["addr", "add", &gateway, "dev", &bridge])?;
@@ -140,12 +143,15 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for name in &self.names {
-            if let Err(why) = ip(&["netns", "del", name]) {
-                eprintln!("{why:#}");
-            }
-        }
-        if let Err(why) = ip(&["link", "del", &self.bridge]) {
+        remove(&self.bridge, &self.names);
+    }
+}
+
+/// Namespaces and bridge go; what cannot be removed is told.
+pub fn remove(bridge: &str, namespaces: &[String]) {
+    let all = namespaces.iter().map(|name| ["netns", "del", name]);
+    for what in all.chain([["link", "del", bridge]]) {
+        if let Err(why) = ip(&what) {
             eprintln!("{why:#}");
         }
     }

@@ -1,7 +1,7 @@
 //! Leaves nothing behind: ends every process that was started on a folder, and removes the folder; also
 //! when the run is interrupted, whatever it is doing at that moment.
 
-use super::process;
+use super::{network, process};
 use anyhow::Context;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -34,19 +34,45 @@ pub fn sweep(folder: &Path) -> anyhow::Result<usize> {
     }
 }
 
-/// What an interrupt sweeps: one run may make several folders, one after the other.
-static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// What an interrupt undoes: one run may make several folders and networks, one after the other.
+static MADE: Mutex<Vec<Made>> = Mutex::new(Vec::new());
 static WAITING: AtomicBool = AtomicBool::new(false);
+
+#[derive(Debug)]
+enum Made {
+    Folder(PathBuf),
+    /// Goes after the folders, whose processes live in it.
+    Network {
+        bridge: String,
+        namespaces: Vec<String>,
+    },
+}
 
 /// On SIGINT and SIGTERM: sweeps from a thread of its own and ends this process.
 pub fn sweep_on_signal(folder: PathBuf) -> anyhow::Result<()> {
-    FOLDERS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(folder);
+    remember(Made::Folder(folder));
     if WAITING.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
+    let waits = wait_for_signal();
+    if waits.is_err() {
+        WAITING.store(false, Ordering::Relaxed);
+    }
+    waits
+}
+
+/// The same for a network of namespaces on a bridge, if it is still there then.
+pub fn remove_on_signal(bridge: &str, namespaces: Vec<String>) {
+    let bridge = bridge.to_string();
+    remember(Made::Network { bridge, namespaces });
+}
+
+fn remember(made: Made) {
+    let mut all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    all.push(made);
+}
+
+fn wait_for_signal() -> anyhow::Result<()> {
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&asked))?;
@@ -55,14 +81,29 @@ pub fn sweep_on_signal(folder: PathBuf) -> anyhow::Result<()> {
         while !asked.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(50));
         }
-        let folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
-        for folder in folders.iter().filter(|folder| folder.exists()) {
+        undo_all();
+        std::process::exit(130);
+    });
+    Ok(())
+}
+
+fn undo_all() {
+    let all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    for made in all.iter() {
+        if let Made::Folder(folder) = made
+            && folder.exists()
+        {
             println!("\nInterrupted: ending everything in {}.", folder.display());
             if let Err(why) = sweep(folder) {
                 eprintln!("{why:#}");
             }
         }
-        std::process::exit(130);
-    });
-    Ok(())
+    }
+    for made in all.iter() {
+        if let Made::Network { bridge, namespaces } = made
+            && Path::new("/sys/class/net").join(bridge).exists()
+        {
+            network::remove(bridge, namespaces);
+        }
+    }
 }

@@ -25,7 +25,7 @@ pub fn obstacles(plan: &Plan) -> Vec<String> {
             Step::At { act: None, .. } | Step::Expect(_) => {}
             Step::When { fact, act, .. } => {
                 found.extend(of_act(act));
-                if !is_visible(fact) {
+                if !is_known_all_along(fact) {
                     found.push(format!(
                         "`{}` is not seen from outside",
                         fact::show_fact(fact)
@@ -78,6 +78,7 @@ fn of_act(act: &Act) -> Option<String> {
                 | PostgresAct::PromoteByHand
                 | PostgresAct::StopByHand
                 | PostgresAct::Checkpoint
+                | PostgresAct::BeginServerLoop { .. }
                 | PostgresAct::PauseReplay
                 | PostgresAct::ResumeReplay
         ),
@@ -120,15 +121,33 @@ fn is_visible(fact: &Fact) -> bool {
     )
 }
 
+/// Is what the clients lost known at every instant? Here it is only in the end, when their books are closed.
+fn is_known_all_along(fact: &Fact) -> bool {
+    is_visible(fact) && !matches!(fact, Fact::LostCommits(..))
+}
+
 /// A claim that can be judged here.
 pub fn judges(demand: &Demand) -> bool {
+    match demand {
+        Demand::Within(_, fact) | Demand::For(_, fact) => is_known_all_along(fact),
+        Demand::Always(fact) | Demand::Never(fact) | Demand::AtEnd(fact) => is_visible(fact),
+        Demand::Before { event, first } => is_known_all_along(event) && is_known_all_along(first),
+    }
+}
+
+/// A claim about what the clients lost.
+pub fn counts_lost_commits(step: &Step) -> bool {
+    let Step::Expect(demand) = step else {
+        return false;
+    };
+    let counts = |fact: &Fact| matches!(fact, Fact::LostCommits(..));
     match demand {
         Demand::Within(_, fact)
         | Demand::For(_, fact)
         | Demand::Always(fact)
         | Demand::Never(fact)
-        | Demand::AtEnd(fact) => is_visible(fact),
-        Demand::Before { event, first } => is_visible(event) && is_visible(first),
+        | Demand::AtEnd(fact) => counts(fact),
+        Demand::Before { event, first } => counts(event) || counts(first),
     }
 }
 

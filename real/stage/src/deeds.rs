@@ -103,7 +103,7 @@ impl Deeds {
     }
 
     /// Whom `who` means now.
-    fn who(&self, who: &Who, truth: &Truth) -> Vec<MemberName> {
+    pub fn who(&self, who: &Who, truth: &Truth) -> Vec<MemberName> {
         let names = truth.members.keys().cloned();
         let standbys = truth
             .members
@@ -329,7 +329,8 @@ impl Deeds {
     }
 }
 
-/// In Patroni's status codes.
+/// In Patroni's status codes. 503 is one of them for three things: refused for now, begun and given up, still running;
+/// a claim sees all three as failed.
 fn meant(answer: Result<http::Answer, String>) -> Answer {
     match answer {
         Err(why) => Answer::Failed(why),

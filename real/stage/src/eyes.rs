@@ -5,7 +5,8 @@
 //! look like an outage. So a member accepts writes only once two looks in a row say so, and no longer once two say not;
 //! whether any process could still commit comes from the newest look alone.
 
-use std::collections::BTreeMap;
+use crate::ledger::Published;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tanist::testbed::cluster::Cluster;
 use tanist::testbed::member::Member;
@@ -31,7 +32,7 @@ const ASK: &str = "SELECT pg_is_in_recovery(), \
 struct Look {
     postmaster: Option<u32>,
     /// Processes of the instance that are left.
-    processes: usize,
+    processes: BTreeSet<u32>,
     sql: Option<Sql>,
 }
 
@@ -45,9 +46,8 @@ struct Sql {
 /// What is remembered of a member between two looks.
 #[derive(Clone, Debug, Default)]
 struct Known {
-    postmaster: Option<u32>,
-    /// The server of that postmaster has run out of recovery.
-    has_written: bool,
+    /// Processes of a server that has run out of recovery: those of them that are left.
+    writers: BTreeSet<u32>,
     accepted: [bool; 2],
     accepts: bool,
     timeline: u32,
@@ -56,6 +56,7 @@ struct Known {
 pub struct Eyes {
     known: BTreeMap<MemberName, Known>,
     leader_key: Option<MemberName>,
+    pub published: Published,
 }
 
 impl Eyes {
@@ -63,6 +64,7 @@ impl Eyes {
         Eyes {
             known: BTreeMap::new(),
             leader_key: None,
+            published: Published::default(),
         }
     }
 
@@ -84,8 +86,12 @@ impl Eyes {
             let seen = looking.into_iter().filter_map(|look| look.join().ok());
             seen.collect()
         });
-        if store_answers && let Ok(key) = cluster.etcd.bound(&cluster.key("leader")) {
-            self.leader_key = key.map(|(owner, _)| MemberName::from(owner.as_str()));
+        if store_answers {
+            let status = cluster.published().ok();
+            if let Ok(key) = cluster.etcd.bound(&cluster.key("leader")) {
+                self.leader_key = key.map(|(owner, _)| MemberName::from(owner.as_str()));
+                self.published.look(status, self.leader_key.as_ref());
+            }
         }
         let ports: BTreeMap<u16, MemberName> = cluster
             .members()
@@ -115,14 +121,8 @@ impl Known {
         host_down: bool,
         ports: &BTreeMap<u16, MemberName>,
     ) -> MemberTruth {
-        if look.postmaster.is_some() && look.postmaster != self.postmaster {
-            self.postmaster = look.postmaster;
-            self.has_written = false;
-        }
         let primary = look.sql.as_ref().is_some_and(|sql| !sql.in_recovery);
-        let standby = look.sql.as_ref().is_some_and(|sql| sql.in_recovery);
-        // A server that does not answer is what it was.
-        self.has_written = (self.has_written || primary) && !standby && look.processes > 0;
+        self.note_writers(look, primary);
         self.accepted = [self.accepted[1], primary];
         if self.accepted[0] == self.accepted[1] {
             self.accepts = primary;
@@ -133,7 +133,7 @@ impl Known {
         let upstream = look.sql.as_ref().and_then(|sql| sql.sender_port);
         MemberTruth {
             role: self.role(look, host_down),
-            can_write: self.has_written,
+            can_write: !self.writers.is_empty(),
             accepts_writes: self.accepts,
             timeline: TimelineId(self.timeline),
             flushed: Lsn::INVALID,
@@ -147,14 +147,26 @@ impl Known {
         }
     }
 
+    /// A server that does not answer is what it was, and starts processes as long as its postmaster is there. Beside a
+    /// new postmaster, those of the old one that are left could still commit.
+    fn note_writers(&mut self, look: &Look, primary: bool) {
+        let goes_on = look.postmaster.is_some_and(|p| self.writers.contains(&p));
+        let silent = look.sql.is_none();
+        if primary || (goes_on && silent) {
+            self.writers = look.processes.clone();
+        } else {
+            self.writers.retain(|pid| look.processes.contains(pid));
+        }
+    }
+
     fn role(&self, look: &Look, host_down: bool) -> Role {
         match (&look.sql, look.postmaster) {
             _ if host_down => Role::HostDown,
             (Some(sql), _) if sql.in_recovery => Role::Standby,
             (Some(_), _) => Role::Primary,
-            (None, None) if look.processes == 0 => Role::Stopped,
+            (None, None) if look.processes.is_empty() => Role::Stopped,
             (None, None) => Role::Orphaned,
-            (None, Some(_)) if self.has_written => Role::Stopping,
+            (None, Some(pid)) if self.writers.contains(&pid) => Role::Stopping,
             (None, Some(_)) => Role::Starting,
         }
     }
@@ -167,7 +179,7 @@ fn look_at(member: &Member) -> Look {
     Look {
         sql,
         postmaster: process::postmaster_among(member.data_dir(), &instance),
-        processes: instance.len(),
+        processes: instance.iter().map(|seen| seen.pid).collect(),
     }
 }
 
@@ -186,7 +198,7 @@ fn read(row: &Vec<String>) -> Option<Sql> {
 mod tests {
     use super::*;
 
-    fn look(postmaster: Option<u32>, processes: usize, in_recovery: Option<bool>) -> Look {
+    fn look(postmaster: Option<u32>, processes: &[u32], in_recovery: Option<bool>) -> Look {
         let sql = in_recovery.map(|in_recovery| Sql {
             in_recovery,
             timeline: Some(1),
@@ -194,7 +206,7 @@ mod tests {
         });
         Look {
             postmaster,
-            processes,
+            processes: processes.iter().copied().collect(),
             sql,
         }
     }
@@ -210,8 +222,8 @@ mod tests {
 
     #[test]
     fn one_look_makes_no_outage_and_no_primary() {
-        let primary = look(Some(7), 5, Some(false));
-        let busy = look(Some(7), 5, None);
+        let primary = look(Some(7), &[7, 8, 9], Some(false));
+        let busy = look(Some(7), &[7, 8, 9], None);
         let looks = [
             primary.clone(),
             primary.clone(),
@@ -227,11 +239,11 @@ mod tests {
     #[test]
     fn a_server_that_answers_nobody_is_what_it_was_until_nothing_of_it_is_left() {
         let looks = [
-            look(Some(7), 5, Some(false)),
-            look(None, 3, None),
-            look(None, 0, None),
-            look(Some(9), 4, None),
-            look(Some(9), 4, Some(true)),
+            look(Some(7), &[7, 8, 9], Some(false)),
+            look(None, &[8, 9], None),
+            look(None, &[], None),
+            look(Some(11), &[11, 12], None),
+            look(Some(11), &[11, 12], Some(true)),
         ];
         assert_eq!(
             seen(&looks),
@@ -243,5 +255,28 @@ mod tests {
                 (false, false, Role::Standby),
             ]
         );
+    }
+    #[test]
+    fn beside_a_new_postmaster_what_is_left_of_the_old_one_could_still_commit() {
+        let looks = [
+            look(Some(7), &[7, 8, 9], Some(false)),
+            look(None, &[8, 9], None),
+            look(Some(11), &[8, 11, 12], None),
+            look(Some(11), &[8, 11, 12], Some(true)),
+            look(Some(11), &[11, 12], Some(true)),
+        ];
+        let could: Vec<bool> = seen(&looks).iter().map(|(_, could, _)| *could).collect();
+        assert_eq!(could, [true, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_server_that_stops_answering_may_still_let_clients_in() {
+        let looks = [
+            look(Some(7), &[7, 8], Some(false)),
+            look(Some(7), &[7, 9], None),
+            look(None, &[9], None),
+        ];
+        let could: Vec<bool> = seen(&looks).iter().map(|(_, could, _)| *could).collect();
+        assert_eq!(could, [true, true, true]);
     }
 }

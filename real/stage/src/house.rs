@@ -88,7 +88,11 @@ fn for_all(shape: &ClusterShape) -> Value {
                 "remove_data_directory_on_diverged_timelines": rewind.remove_data_directory_on_diverged_timelines,
             },
         }},
-        "tanist": {"fencer": fencer},
+        "tanist": {
+            "fencer": fencer,
+            "stop_budget": format!("{}ms", shape.stop_budget.as_micros() / 1000),
+            "clock_drift_ppm": shape.clock_drift_ppm,
+        },
     })
 }
 

@@ -5,6 +5,7 @@ mod cast;
 mod deeds;
 mod eyes;
 mod house;
+mod ledger;
 mod links;
 mod page;
 mod play;
@@ -42,17 +43,26 @@ const CANNOT_RUN: u8 = 125;
 
 fn main() -> ExitCode {
     match command(&Cli::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(why) => {
-            eprintln!("tanist-stage: {why:#}");
-            ExitCode::from(CANNOT_RUN)
-        }
+        Ok(Ended::Passed) => ExitCode::SUCCESS,
+        Ok(Ended::Found) => ExitCode::from(1),
+        Ok(Ended::NotPlayed(why)) => cannot_run(&why),
+        Err(why) => cannot_run(&format!("{why:#}")),
     }
 }
 
-/// `false`: something was found.
-fn command(args: &Cli) -> anyhow::Result<bool> {
+fn cannot_run(why: &str) -> ExitCode {
+    eprintln!("tanist-stage: {why}");
+    ExitCode::from(CANNOT_RUN)
+}
+
+enum Ended {
+    Passed,
+    Found,
+    /// Nothing was found, and there is something that could not be played.
+    NotPlayed(String),
+}
+
+fn command(args: &Cli) -> anyhow::Result<Ended> {
     let mut files = Vec::new();
     for path in &args.paths {
         files.extend(library::scenarios(path).map_err(anyhow::Error::msg)?);
@@ -63,7 +73,6 @@ fn command(args: &Cli) -> anyhow::Result<bool> {
     );
     let agent = agent(args)?;
     let mut rows = Vec::new();
-    let mut passed = true;
     for file in &files {
         let plan = library::load(file).map_err(anyhow::Error::msg)?;
         let obstacles = cast::obstacles(&plan);
@@ -77,14 +86,27 @@ fn command(args: &Cli) -> anyhow::Result<bool> {
         }
         let row = both_worlds(file, &plan, &agent);
         println!("{}", row.sentence());
-        passed &= row.agrees() && row.real.is_ok();
         rows.push(row);
+    }
+    if args.list {
+        return Ok(Ended::Passed);
     }
     println!("{}", page::summary(&rows));
     if let Some(path) = &args.page {
         library::store(path, &page::page(&rows)).map_err(anyhow::Error::msg)?;
     }
-    Ok(passed)
+    Ok(ended(&rows))
+}
+
+fn ended(rows: &[Row]) -> Ended {
+    let found = |row: &Row| row.real.is_ok() && !(row.agrees() && row.simulated.held());
+    let unplayed = rows.iter().find(|row| row.real.is_err());
+    match unplayed {
+        _ if rows.iter().any(found) => Ended::Found,
+        Some(row) => Ended::NotPlayed(format!("{} could not be played", row.scenario)),
+        None if rows.is_empty() => Ended::NotPlayed("none of these can be played here".into()),
+        None => Ended::Passed,
+    }
 }
 
 fn both_worlds(file: &Path, plan: &Plan, agent: &Path) -> Row {

@@ -5,13 +5,14 @@ use crate::cast;
 use crate::deeds::Deeds;
 use crate::eyes::Eyes;
 use crate::house::House;
+use crate::ledger;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tanist::testbed::checker;
-use tanist::testbed::clients::{Clients, Journal, writer};
+use tanist::testbed::clients::{Clients, busy, writer};
 use tanist_core::name::MemberName;
 use tanist_core::time::Span;
-use tanist_sim::act::Act;
+use tanist_sim::act::{Act, PostgresAct};
 use tanist_sim::event::{Event, Role, What};
 use tanist_sim::marks::Marks;
 use tanist_sim::moment::Moment;
@@ -69,6 +70,7 @@ struct Player<'a> {
     promotions: usize,
     commits: Commits,
     clients: Option<Clients>,
+    loops: u32,
     plan: &'a Plan,
 }
 
@@ -101,8 +103,10 @@ pub fn play(plan: &Plan, first: &MemberName, program: PathBuf) -> anyhow::Result
         promotions: 0,
         commits: Commits::default(),
         clients: Some(clients),
+        loops: 0,
         plan,
     };
+    player.loop_commits_if_shaped(first)?;
     player.tell()?;
     player.end()
 }
@@ -133,7 +137,7 @@ impl Player<'_> {
                 Step::At { at, act } => {
                     self.go_on_until(Moment::START + *at)?;
                     if let Some(act) = act {
-                        self.deeds.apply(act, &mut self.house, &self.truth)?;
+                        self.apply(act)?;
                     }
                 }
                 Step::When { fact, delay, act } => self.triggers.push(Trigger {
@@ -180,7 +184,7 @@ impl Player<'_> {
         loop {
             let began = Instant::now();
             self.deeds.tick(&mut self.house)?;
-            self.look();
+            self.look()?;
             self.do_what_is_due()?;
             let now = self.now();
             if now >= until {
@@ -192,7 +196,7 @@ impl Player<'_> {
         }
     }
 
-    fn look(&mut self) {
+    fn look(&mut self) -> anyhow::Result<()> {
         let down = self.deeds.hosts_down();
         let (at, answers) = (self.now(), self.deeds.store_answers);
         let cluster = &self.house.cluster;
@@ -209,6 +213,7 @@ impl Player<'_> {
                     timeline: member.timeline,
                     at: member.flushed,
                 });
+                self.loop_commits_if_shaped(name)?;
             }
         }
         for answer in self.deeds.answered() {
@@ -221,6 +226,7 @@ impl Player<'_> {
             marks: &self.marks,
             memory: &self.memory,
         });
+        Ok(())
     }
 
     fn remember(&mut self, what: What) {
@@ -248,24 +254,59 @@ impl Player<'_> {
         self.due = later;
         let ready: Vec<(Moment, Act)> = ready;
         for (_, act) in ready {
-            self.deeds.apply(&act, &mut self.house, &self.truth)?;
+            self.apply(&act)?;
         }
+        Ok(())
+    }
+
+    fn apply(&mut self, act: &Act) -> anyhow::Result<()> {
+        match act {
+            Act::Postgres {
+                who,
+                act: PostgresAct::BeginServerLoop { .. },
+            } => {
+                let names = self.deeds.who(who, &self.truth);
+                names.iter().try_for_each(|name| self.loop_commits(name))
+            }
+            act => self.deeds.apply(act, &mut self.house, &self.truth),
+        }
+    }
+
+    fn loop_commits_if_shaped(&mut self, primary: &MemberName) -> anyhow::Result<()> {
+        match self.plan.cluster.clients.server_loop_every {
+            Span::ZERO => Ok(()),
+            _some => self.loop_commits(primary),
+        }
+    }
+
+    /// A session on this server that commits all the time, whatever its client or its postmaster do.
+    fn loop_commits(&mut self, on: &MemberName) -> anyhow::Result<()> {
+        let access = self.house.cluster.member(on.as_str())?.postgres();
+        let Some(clients) = &self.clients else {
+            return Ok(());
+        };
+        self.loops += 1;
+        // Which process it is does not matter here.
+        let (tell, _) = std::sync::mpsc::channel();
+        let (node, shared) = (on.to_string(), clients.shared().clone());
+        clients.spawn(busy::run(node, access, self.loops, tell, shared));
         Ok(())
     }
 
     /// The last look, with the clients' books closed.
     fn end(mut self) -> anyhow::Result<Played> {
         let journal = self.clients.take().map(Clients::finish).unwrap_or_default();
-        let held = self.house.cluster.rows_held();
-        let mut broken = broken_promises(&journal);
-        if let Ok(held) = held {
-            let rows = checker::rows(&journal.acknowledged, &held);
-            self.commits.acked = journal.acknowledged.len() as u64;
-            self.commits.lost = rows.lost.len() as u64;
-            if !rows.duplicated.is_empty() {
-                broken.push(format!("rows are there twice: {:?}", rows.duplicated));
+        let rows = match self.house.cluster.rows_held() {
+            Ok(held) => Some(checker::rows(&journal.acknowledged, &held)),
+            Err(why) if self.plan.steps.iter().any(cast::counts_lost_commits) => {
+                anyhow::bail!("what is lost cannot be told: {why}");
             }
-        }
+            Err(_) => None,
+        };
+        self.commits.acked = journal.acknowledged.len() as u64;
+        self.commits.lost = rows.as_ref().map_or(0, |rows| rows.lost.len() as u64);
+        let broken =
+            ledger::broken_promises(self.plan, &journal, rows.as_ref(), &self.eyes.published);
         self.truth.commits = self.commits;
         self.truth.at = self.now();
         self.claims.look_at_end(&Sight {
@@ -282,17 +323,4 @@ impl Player<'_> {
             promotions: self.promotions,
         })
     }
-}
-
-fn broken_promises(journal: &Journal) -> Vec<String> {
-    let overlaps = checker::overlaps(&journal.commits);
-    let told = overlaps.iter().map(|overlap| {
-        format!(
-            "{} and {} committed beside each other for {:.3} s",
-            overlap.old.node,
-            overlap.new.node,
-            overlap.lasted.as_secs_f64()
-        )
-    });
-    told.collect()
 }
