@@ -10,7 +10,7 @@ use crate::decision::{
 };
 use crate::lane::InLane;
 use crate::leader_key::Key;
-use crate::local::Server;
+use crate::local::{Server, Shortfall};
 use crate::name::Term;
 use crate::postgres::{ControlData, DataDir, Operation, StartAs, StopMode, StopPlan};
 use crate::rejoin::{retry, stop};
@@ -82,6 +82,19 @@ impl Agent {
         }
         if self.holds_key() {
             return self.decide_lead(now, cluster, &observed.data_dir);
+        }
+        if let Some(Shortfall {
+            setting,
+            has,
+            needs,
+        }) = self.local.shortfall()
+        {
+            let why = StopReason::FallsShort {
+                setting,
+                has,
+                needs,
+            };
+            return self.stop_in_order(now, why, RESTART_STOP, false);
         }
         match &cluster.leader {
             Some(leader) if leader.owner != self.settings.name => {

@@ -223,6 +223,12 @@ pub enum StopReason {
         count: u32,
     },
     Restart,
+    /// Replay stands still since the primary was given more of a setting than this standby was started with.
+    FallsShort {
+        setting: String,
+        has: u64,
+        needs: u64,
+    },
     Reinit,
     Rewind {
         leader: MemberName,
@@ -567,6 +573,14 @@ impl fmt::Display for StopReason {
                 )
             }
             StopReason::Restart => f.write_str("restart requested"),
+            StopReason::FallsShort {
+                setting,
+                has,
+                needs,
+            } => write!(
+                f,
+                "replay stands still with {setting} = {has}, the primary has {needs}: restarting with as much"
+            ),
             StopReason::Reinit => f.write_str("reinit requested"),
             StopReason::Rewind { leader } => write!(f, "diverged from {leader}, must be rewound"),
             StopReason::Diverged { leader } => write!(

@@ -25,6 +25,14 @@ pub enum Server {
     Silent,
 }
 
+/// A setting of which a standby has less than its primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortfall {
+    pub setting: String,
+    pub has: u64,
+    pub needs: u64,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Local {
     pub observed: Option<Observation>,
@@ -156,6 +164,25 @@ impl Local {
 
     pub fn control(&self) -> Option<&ControlData> {
         self.data_dir()?.control()
+    }
+
+    /// A standby that replays nothing more, since its primary has been given more of a setting than it was started with.
+    /// Started anew, it gets what its control file demands.
+    ///
+    /// PostgreSQL 14 and newer pause replay there (`RecoveryRequiresIntParameter`); older ones end, and are started so.
+    pub fn shortfall(&self) -> Option<Shortfall> {
+        let status = self
+            .answered()
+            .filter(|s| s.in_recovery && s.replay_paused)?;
+        let mut demanded = self.control()?.standby_minimums.iter();
+        demanded.find_map(|(setting, needs)| {
+            let has = status.limits.get(setting).filter(|has| *has < needs)?;
+            Some(Shortfall {
+                setting: setting.clone(),
+                has: *has,
+                needs: *needs,
+            })
+        })
     }
 
     pub fn system_id(&self) -> Option<&SystemId> {

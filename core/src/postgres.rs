@@ -140,6 +140,8 @@ pub struct SqlStatus {
     pub slots: BTreeMap<String, Slot>,
     /// Standbys connected to this server, by `application_name`.
     pub standbys: Vec<ConnectedStandby>,
+    /// The settings that a standby must match, as this server was started with them.
+    pub limits: BTreeMap<String, u64>,
     pub pending_restart: bool,
     /// `synchronous_standby_names` in effect.
     pub synchronous_standby_names: String,

@@ -36,7 +36,7 @@ fn agent() -> Agent {
 fn look(agent: &mut Agent, now: Now, input: Input) -> Option<(OpId, Span)> {
     let mut output = Output::default();
     agent.handle(now, input, &mut output);
-    let looks = output
+    let mut looks = output
         .effects
         .iter()
         .filter_map(|effect| match effect.body {
@@ -46,7 +46,7 @@ fn look(agent: &mut Agent, now: Now, input: Input) -> Option<(OpId, Span)> {
             } => Some((effect.id, until.since(now.mono))),
             _ => None,
         });
-    looks.last()
+    looks.next_back()
 }
 
 #[test]

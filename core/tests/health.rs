@@ -39,6 +39,7 @@ fn sql(in_recovery: bool) -> SqlStatus {
         upstream_slot: None,
         slots: BTreeMap::new(),
         standbys: Vec::new(),
+        limits: BTreeMap::new(),
         pending_restart: false,
         synchronous_standby_names: String::new(),
     }

@@ -24,6 +24,7 @@ fn primary_on(timeline: u32, history: TimelineHistory) -> Local {
         upstream_slot: None,
         slots: BTreeMap::new(),
         standbys: Vec::new(),
+        limits: BTreeMap::new(),
         pending_restart: false,
         synchronous_standby_names: String::new(),
     };

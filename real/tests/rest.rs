@@ -68,6 +68,7 @@ fn sql() -> SqlStatus {
         upstream_slot: None,
         slots: BTreeMap::new(),
         standbys: Vec::new(),
+        limits: BTreeMap::new(),
         pending_restart: false,
         synchronous_standby_names: String::new(),
     }

@@ -17,6 +17,7 @@ use crate::store::servers::{ServerChanged, ServerState, election_delay};
 use crate::wire::{CutKind, Hop, Node, Seat, Traffic};
 use crate::world::World;
 use tanist_core::input::Input;
+use tanist_core::keys::INITIALIZE;
 use tanist_core::name::MemberName;
 use tanist_core::postgres::StartAs;
 use tanist_core::time::Span;
@@ -142,16 +143,6 @@ impl World {
             PostgresAct::BeginServerLoop { every } => self.begin_server_loop(seat, every),
             PostgresAct::PauseReplay => self.pause_replay(seat, true),
             PostgresAct::ResumeReplay => self.pause_replay(seat, false),
-        }
-    }
-
-    fn pause_replay(&mut self, seat: Seat, paused: bool) {
-        let pg = &mut self.pgs[seat.index()];
-        if let Some(server) = pg.server.as_mut().filter(|s| s.in_recovery()) {
-            server.replay_paused = paused;
-            if !paused {
-                server.replayed = pg.dir.wal.lsn;
-            }
         }
     }
 
@@ -462,6 +453,10 @@ impl World {
     fn edit_key(&mut self, key: &str, value: Option<&str>) {
         if let Some(change) = self.store.edit(key, value) {
             self.store_changed(change);
+        }
+        if key == INITIALIZE {
+            let written = self.store.get(key).map(|kv| kv.modified);
+            self.oracle.evidence.initialize_by_hand = written;
         }
     }
 

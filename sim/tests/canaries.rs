@@ -7,7 +7,7 @@ use tanist_sim::canaries::sing;
 use tanist_sim::sabotage::Canary;
 use tanist_sim::swarm;
 
-const RUNS: u64 = 8;
+const RUNS: u64 = 12;
 
 fn is_caught(name: &str) {
     let canary = Canary::named(name).expect("the bug has this name");

@@ -111,10 +111,13 @@ impl World {
             && self.shape.commit_mode == crate::shape::CommitMode::Async
     }
 
-    /// The store lost its keys, every agent was started anew since, and nowhere lies what a primary left behind: only
-    /// standbys, whose primary may be alive elsewhere. A person has to say which of them leads.
+    /// The store lost its keys or was told of a cluster that is not here, every agent was started anew since, and nowhere
+    /// lies what a primary left behind: only standbys, whose primary may be alive elsewhere. A person has to say which of
+    /// them leads.
     fn is_forgotten(&self) -> bool {
-        let known = self.store.get(INITIALIZE).is_some();
+        let by_hand = self.oracle.evidence.initialize_by_hand;
+        let initialize = self.store.get(INITIALIZE);
+        let known = initialize.is_some_and(|kv| Some(kv.modified) != by_hand);
         let remembers = |(host, member): (&crate::host::Host, &crate::shape::MemberShape)| {
             let agent = host.agent.as_ref();
             !is_barred(member) && agent.is_some_and(|a| a.agent.has_seen_cluster())
@@ -157,6 +160,12 @@ impl World {
             }
             if pg.receiver().is_none_or(|r| r.stalled.is_some()) {
                 return Err(format!("{} does not stream", self.name(seat)));
+            }
+            if pg.server.as_ref().is_some_and(|server| server.falls_short) {
+                let name = self.name(seat);
+                return Err(format!(
+                    "{name} replays nothing: its primary's settings are greater"
+                ));
             }
             let own = self.wal.timeline(pg.dir.wal.branch);
             if own != timeline {

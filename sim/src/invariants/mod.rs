@@ -121,6 +121,8 @@ pub struct Evidence {
     pub healed_at: tanist_core::dcs::Revision,
     /// When a member's key was last there, by the name of its slot.
     pub member_seen: BTreeMap<String, Moment>,
+    /// When somebody wrote `initialize` past the agents.
+    pub initialize_by_hand: Option<tanist_core::dcs::Revision>,
     /// Somebody has promoted a server past its agent.
     pub promoted_by_hand: bool,
     /// What the store's configuration said last.

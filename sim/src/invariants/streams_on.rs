@@ -36,13 +36,14 @@ impl World {
         self.oracle.judge(Invariant::StreamsOn, now, verdict);
     }
 
-    /// The primary from which this standby streams what is right for it.
+    /// The primary from which this standby streams what is right for it, and replays it.
     fn well_fed_by(&self, seat: Seat) -> Option<Seat> {
         let standby = &self.pgs[seat.index()];
         let receiver = standby.receiver().filter(|r| r.stalled.is_none())?;
         let primary = &self.pgs[receiver.from.index()];
         let serves = primary.accepts_writes() && self.leader_seat() == Some(receiver.from);
         let right = self.wal.is_prefix(standby.dir.wal, primary.dir.wal);
-        (serves && right).then_some(receiver.from)
+        let replays = standby.server.as_ref().is_some_and(|s| !s.falls_short);
+        (serves && right && replays).then_some(receiver.from)
     }
 }

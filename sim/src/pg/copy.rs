@@ -158,6 +158,7 @@ impl World {
                 false => theirs.control.timeline,
             },
             consistent_at: Some(theirs.wal),
+            limits: theirs.control.limits,
         };
         self.pgs[seat.index()].dir = dir;
         self.pgs[seat.index()].forget_leading();
@@ -280,6 +281,7 @@ impl World {
             checkpoint: Ord::min(dir.control.checkpoint, common.lsn),
             timeline: theirs.control.timeline,
             consistent_at: Some(theirs.wal),
+            limits: theirs.control.limits,
         };
     }
 

@@ -4,6 +4,7 @@
 use crate::act::Trouble;
 use crate::due::Ticket;
 use crate::moment::Moment;
+use crate::pg::limits::Limits;
 use crate::pg::wal::{CommitId, Position};
 use crate::wire::Seat;
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Control {
     pub timeline: TimelineId,
     /// Not consistent before this has been replayed.
     pub consistent_at: Option<Position>,
+    /// What the primary had that wrote the WAL which was replayed here last.
+    pub limits: Limits,
 }
 
 /// Everything that survives the end of all processes.
@@ -175,6 +178,10 @@ pub struct Server {
     pub inserted: Position,
     pub replayed: Lsn,
     pub replay_paused: bool,
+    /// Started with these.
+    pub limits: Limits,
+    /// Replay stands still since the primary has more.
+    pub falls_short: bool,
     pub receiver: Option<Receiver>,
     /// WAL senders whose standby vanished without a word, until they notice.
     pub ghosts: BTreeMap<Seat, Moment>,
@@ -217,6 +224,7 @@ impl DataDir {
                 checkpoint: Lsn::INVALID,
                 timeline: TimelineId(1),
                 consistent_at: None,
+                limits: Limits::default(),
             },
             wal: nowhere,
             durable: nowhere,

@@ -13,6 +13,7 @@ pub mod commit;
 pub mod copy;
 pub mod instance;
 pub mod lane;
+pub mod limits;
 pub mod observe;
 pub mod processes;
 pub mod promote;

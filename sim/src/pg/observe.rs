@@ -3,6 +3,7 @@
 
 use crate::event::Role;
 use crate::pg::instance::{Layout, Phase, Postmaster};
+use crate::pg::limits::Limits;
 use crate::wire::Seat;
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -63,13 +64,7 @@ impl World {
             min_recovery_timeline: self.wal.timeline(dir.wal.branch),
             wal_log_hints: self.shape.rewind.wal_log_hints,
             data_checksums: false,
-            standby_minimums: BTreeMap::from([
-                ("max_connections".to_string(), 100),
-                ("max_worker_processes".to_string(), 8),
-                ("max_wal_senders".to_string(), 10),
-                ("max_prepared_transactions".to_string(), 0),
-                ("max_locks_per_transaction".to_string(), 64),
-            ]),
+            standby_minimums: dir.control.limits.named(),
         }
     }
 
@@ -132,7 +127,8 @@ impl World {
             upstream_slot: upstream.and_then(|u| u.slot.clone()),
             slots: self.observed_slots(seat),
             standbys: self.observed_standbys(seat),
-            pending_restart: false,
+            limits: server.limits.named(),
+            pending_restart: server.limits != Limits::of(&dir.parameters),
             synchronous_standby_names: dir
                 .parameters
                 .get("synchronous_standby_names")

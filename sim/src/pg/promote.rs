@@ -41,6 +41,10 @@ impl World {
         if server.postmaster != Postmaster::Running || server.stopping.is_some() {
             return Err("server does not react".to_string());
         }
+        if server.falls_short {
+            // It says that promotion is not possible, and goes on waiting.
+            return Ok(());
+        }
         server.phase = Phase::Promoting;
         // The WAL receiver ends first; what it had received is replayed to the end.
         server.receiver = None;
@@ -132,6 +136,7 @@ impl World {
         pg.dir.control.state = DbState::InProduction;
         pg.dir.control.consistent_at = None;
         pg.settle();
+        self.report_limits(seat);
     }
 
     fn note_two_forks(&mut self, seat: Seat) {

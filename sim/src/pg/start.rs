@@ -4,6 +4,7 @@
 use crate::act::Trouble;
 use crate::due::{PgDue, Ticket};
 use crate::pg::instance::{Backends, Layout, Phase, Postmaster, Server, Space};
+use crate::pg::limits::Limits;
 use crate::pg::wal::CHECKPOINT_BYTES;
 use crate::wire::Seat;
 use crate::world::World;
@@ -77,6 +78,9 @@ impl World {
         });
         let hangs = pg.meets(|trouble| (trouble == Trouble::StartHangs).then_some(()));
         let fails = pg.meets(|trouble| (trouble == Trouble::StartFails).then_some(()));
+        let limits = Limits::of(&pg.dir.parameters);
+        let too_little = pg.dir.standby_signal && !limits.cover(pg.dir.control.limits);
+        let fails = fails.or(too_little.then_some(()));
         pg.run += 1;
         pg.dir.control.state = match (pg.dir.standby_signal, pg.dir.control.state) {
             (true, _) => DbState::InArchiveRecovery,
@@ -92,6 +96,8 @@ impl World {
             inserted: pg.dir.wal,
             replayed: pg.dir.wal.lsn,
             replay_paused: false,
+            limits,
+            falls_short: false,
             receiver: None,
             ghosts: BTreeMap::new(),
             flush_due: false,
@@ -118,7 +124,13 @@ impl World {
         if !starting || server.postmaster != Postmaster::Running {
             return;
         }
-        server.replayed = pg.dir.wal.lsn;
+        let from = pg.dir.control.checkpoint;
+        if !self.replays_local(seat, from) {
+            return self.start_fails(seat);
+        }
+        let Some(server) = self.pgs[seat.index()].server.as_mut() else {
+            return;
+        };
         if standby {
             server.phase = Phase::Recovery { consistent: false };
             self.check_consistency(seat);
@@ -147,7 +159,8 @@ impl World {
         pg.dir.control.timeline = timeline;
         pg.dir.control.consistent_at = None;
         pg.settle();
-        let op = server_waits_for(pg.server.as_mut());
+        self.report_limits(seat);
+        let op = server_waits_for(self.pgs[seat.index()].server.as_mut());
         self.finish_op(seat, op, Ended::Done);
         self.begin_server_loop_if_shaped(seat);
         self.send_wal(seat);

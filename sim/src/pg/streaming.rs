@@ -227,10 +227,7 @@ impl World {
             pg.dir.learn(self.wal.history(upto.branch));
             pg.settle();
         }
-        if let Some(server) = pg.server.as_mut().filter(|s| !s.replay_paused) {
-            server.replayed = pg.dir.wal.lsn;
-            server.inserted = pg.dir.wal;
-        }
+        self.replay(seat);
         self.check_consistency(seat);
         self.reply(seat);
         self.send_to(from, seat);

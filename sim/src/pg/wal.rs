@@ -5,6 +5,7 @@
 //! never heard of each other make two branches with one number, and so does a server that is started as a
 //! primary from a copy, or that crashed and writes again from an earlier position.
 
+use crate::pg::limits::{Change, Limits};
 use std::collections::BTreeMap;
 use tanist_core::lsn::Lsn;
 use tanist_core::postgres::SystemId;
@@ -44,6 +45,8 @@ pub struct Wal {
     branches: Vec<Branch>,
     /// Where each commit ends.
     commits: BTreeMap<CommitId, Position>,
+    /// Records of changed settings, in the order of their writing.
+    limits: Vec<Change>,
 }
 
 /// Length of a checkpoint record. The control file names the record's *start*; WAL ends after it.
@@ -142,6 +145,22 @@ impl Wal {
             end: at.lsn,
             records,
         })
+    }
+
+    /// A record of changed settings, from `begins` to `end`.
+    pub fn note_limits(&mut self, begins: Lsn, end: Position, limits: Limits) {
+        self.limits.push(Change {
+            begins,
+            end,
+            limits,
+        });
+    }
+
+    /// Those that end behind `from`, in the WAL that ends at `upto`.
+    pub fn limits_between(&self, from: Lsn, upto: Position) -> Vec<Change> {
+        let news = self.limits.iter().filter(|change| change.end.lsn > from);
+        let of_this = news.filter(|change| self.is_prefix(change.end, upto));
+        of_this.copied().collect()
     }
 
     pub fn timeline(&self, branch: BranchId) -> TimelineId {

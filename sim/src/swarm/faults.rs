@@ -122,6 +122,8 @@ fn patch(draw: &mut Stream) -> String {
         r#"{"ttl": 5, "loop_wait": 10, "retry_timeout": 10}"#,
         r#"{"loop_wait": "soon", "retry_timeout": -1}"#,
         r#"{"postgresql": {"parameters": {"work_mem": "8MB"}}}"#,
+        r#"{"postgresql": {"parameters": {"max_connections": 300}}}"#,
+        r#"{"postgresql": {"parameters": {"max_connections": 50, "max_worker_processes": 4}}}"#,
         r#"{"postgresql": "none"}"#,
     ];
     draw.pick(&patches).copied().unwrap_or("{}").to_string()
