@@ -10,6 +10,7 @@ mod pause;
 mod processes;
 mod readme;
 mod recording;
+mod settings;
 mod store;
 mod support;
 mod switchover;
