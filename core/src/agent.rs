@@ -37,6 +37,9 @@ use std::collections::{BTreeMap, VecDeque};
 pub struct Boot {
     /// Different at every start of the agent's process on this host.
     pub incarnation: u64,
+    /// The same at every start on this host, and another on every other, whatever the member's name is. 0: not known.
+    #[serde(default)]
+    pub instance: u64,
     /// A living fencer was found, holding this deadline.
     pub fencer: Option<Armed>,
 }
@@ -411,6 +414,7 @@ impl Agent {
                 self.side_rest.insert(noun.clone(), now.mono + SIDE_REST);
                 if noun == "upstream" {
                     self.rejoin.last_refusal = Some(why.clone());
+                    self.rejoin.facts = None;
                 }
                 out.notes.push(Note::SideTaskFailed { what: noun, why });
             }

@@ -82,6 +82,8 @@ impl Agent {
         };
         if facts.in_recovery {
             self.rejoin.last_refusal = Some("it has not been promoted yet".into());
+            // What it said as a primary is over.
+            self.rejoin.facts = None;
             return;
         }
         // What is to be thrown away is compared with nothing.

@@ -49,6 +49,8 @@ pub struct MemberData {
 
 /// Which copy of the data the member has (`CopyId`).
 pub const COPY_FIELD: &str = "tanist_copy";
+/// Which of those that may go by the member's name wrote the key (`Boot::instance`, in hexadecimal).
+pub const INSTANCE_FIELD: &str = "tanist_instance";
 /// By member, the copy that it may be fed from.
 pub const ACCEPTS_FIELD: &str = "tanist_accepts";
 
@@ -175,6 +177,12 @@ impl MemberData {
         self.other.contains_key("tanist")
     }
 
+    /// Was it written by this very agent, in this life or an earlier one?
+    pub fn is_of(&self, instance: u64) -> bool {
+        let written = self.other.get(INSTANCE_FIELD).and_then(Value::as_str);
+        instance != 0 && written == Some(instance_text(instance).as_str())
+    }
+
     /// Which copy of the cluster's data it has.
     pub fn copy(&self) -> Option<CopyId> {
         self.copy_text().map(|id| CopyId(id.to_string()))
@@ -225,6 +233,10 @@ impl MemberData {
         let id = accepted.get(member.as_str()).and_then(Value::as_str);
         Ok(id.map(|id| CopyId(id.to_string())))
     }
+}
+
+pub fn instance_text(instance: u64) -> String {
+    format!("{instance:016x}")
 }
 
 /// Host and port of a `postgres://HOST:PORT/DB` URL; the port defaults to 5432, brackets of IPv6 are taken off.

@@ -51,6 +51,10 @@ pub enum Note {
     WatchLost {
         why: String,
     },
+    /// Another agent goes by this member's name: it has written the member key.
+    Namesake {
+        api_url: String,
+    },
     FencerReady,
     FencerLost {
         why: String,
@@ -125,6 +129,10 @@ impl fmt::Display for Note {
             Note::ConfigComplaint { what } => write!(f, "configuration: {what}"),
             Note::Late { op } => write!(f, "late answer to {op} ignored"),
             Note::StoreFailed { what, why } => write!(f, "{what} failed: {why}"),
+            Note::Namesake { api_url } => write!(
+                f,
+                "another agent goes by my name and answers at {api_url}: end it, or give it a name of its own"
+            ),
             Note::WatchLost { why } => write!(f, "watch of the DCS lost: {why}"),
             Note::FencerReady => f.write_str("fencer is ready"),
             Note::FencerLost { why } => write!(f, "fencer lost: {why}"),

@@ -9,7 +9,7 @@ use crate::decision::ReleaseReason;
 use crate::iso::iso_time;
 use crate::keys::{self, HistoryKey, Status, member_key};
 use crate::local::Server;
-use crate::member::{ACCEPTS_FIELD, COPY_FIELD, MemberData};
+use crate::member::{ACCEPTS_FIELD, COPY_FIELD, INSTANCE_FIELD, MemberData, instance_text};
 use crate::name::OpId;
 use crate::note::Note;
 use crate::postgres::SqlStatus;
@@ -208,9 +208,15 @@ impl Agent {
         let confirmed = confirmed.filter(|(_, lease)| *lease == session.lease);
         let same = confirmed.is_some_and(|(written, _)| *written == data);
         let alike = confirmed.is_some_and(|(written, _)| written.is_alike(&data));
-        // Positions move all the time: they go out once a loop. Anything else goes out at once.
-        if (same && !gone) || (alike && !gone && now.mono < self.publishing.member_due) {
+        let namesake = confirmed.and_then(|_| self.namesake());
+        let early = now.mono < self.publishing.member_due;
+        // Positions move all the time: they go out once a loop. Anything else goes out at once; but for two agents under
+        // one name, each of which would write at once over what the other has written.
+        if (same && !gone) || (alike && !gone && early) || (namesake.is_some() && early) {
             return;
+        }
+        if let Some(api_url) = namesake {
+            out.notes.push(Note::Namesake { api_url });
         }
         self.publishing.member_due = now.mono + self.store.config.timing.loop_wait;
         let text = data.to_text();
@@ -218,6 +224,14 @@ impl Agent {
             self.publishing.member_next = Some(data);
         }
         self.write(now, &key, text, Precondition::None, out);
+    }
+
+    /// Where another agent answers that has written my member key.
+    fn namesake(&self) -> Option<String> {
+        let key = member_key(&self.settings.name);
+        let written = MemberData::parse(&self.store.value(&key)?.value)?;
+        let mine = self.boot.instance == 0 || written.is_of(self.boot.instance);
+        written.api_url.filter(|_| !mine)
     }
 
     pub fn member_data(&self) -> MemberData {
@@ -250,6 +264,10 @@ impl Agent {
         own.insert("tanist".into(), json!(env!("CARGO_PKG_VERSION")));
         if let Some(copy) = self.local.observed.as_ref().and_then(|o| o.copy.as_ref()) {
             own.insert(COPY_FIELD.into(), json!(copy));
+        }
+        if self.boot.instance != 0 {
+            let instance = instance_text(self.boot.instance);
+            own.insert(INSTANCE_FIELD.into(), json!(instance));
         }
         own.insert(ACCEPTS_FIELD.into(), json!(self.copies.accepted()));
         own

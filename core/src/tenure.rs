@@ -6,8 +6,10 @@ use crate::agent::{Agent, Output};
 use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, LeaseId, Revision, Session};
 use crate::decision::{AcquireReason, ReleaseReason};
 use crate::handover::ABSTAIN;
+use crate::keys::MEMBERS;
 use crate::leader_key::{Authority, Key, authority_until};
 use crate::local::Server;
+use crate::member::MemberData;
 use crate::name::{MemberName, OpId, Term};
 use crate::note::Note;
 use crate::store::Heard;
@@ -225,16 +227,19 @@ impl Agent {
 
     /// The session of my previous life: the one the fencer was armed for, or the one my leader key is bound to.
     fn earlier_lease(&self) -> Option<LeaseId> {
-        let of_key = self
-            .store
-            .leader()
-            .filter(|k| k.owner == self.settings.name)
-            .map(|k| k.lease);
-        self.boot
-            .fencer
-            .map(|armed| armed.lease)
-            .or(of_key)
-            .filter(|lease| *lease != LeaseId::NONE)
+        let armed = self.boot.fencer.map(|armed| armed.lease);
+        let lease = armed.or_else(|| self.lease_of_my_key());
+        lease.filter(|lease| *lease != LeaseId::NONE)
+    }
+
+    /// Somebody else may go by my name, alive though it did not answer when this life began: whoever takes over its
+    /// session is a second leader. So the member key must be of the same session, and written by this very agent.
+    fn lease_of_my_key(&self) -> Option<LeaseId> {
+        let name = &self.settings.name;
+        let key = self.store.leader().filter(|key| key.owner == *name)?;
+        let written = self.store.value(&format!("{MEMBERS}{name}"))?;
+        let mine = MemberData::parse(&written.value)?.is_of(self.boot.instance);
+        (mine && written.lease == key.lease).then_some(key.lease)
     }
 
     fn renew(&mut self, now: Now, out: &mut Output) {

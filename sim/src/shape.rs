@@ -33,6 +33,8 @@ pub struct ClusterShape {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberShape {
     pub name: MemberName,
+    /// The name in its configuration, where that is another member's by mistake.
+    pub goes_by: Option<MemberName>,
     pub nofailover: bool,
     pub failover_priority: Option<i64>,
     /// Starts its agent at the run's start, or only when an act does.
@@ -119,6 +121,7 @@ impl MemberShape {
     pub fn named(name: &str) -> MemberShape {
         MemberShape {
             name: MemberName::from(name),
+            goes_by: None,
             nofailover: false,
             failover_priority: None,
             start: StartWhen::AtOnce,

@@ -383,6 +383,11 @@ impl World {
     pub(crate) fn name(&self, seat: Seat) -> MemberName {
         self.shape.members[seat.index()].name.clone()
     }
+    /// The name that its agent knows itself by.
+    pub(crate) fn goes_by(&self, seat: Seat) -> MemberName {
+        let member = &self.shape.members[seat.index()];
+        member.goes_by.as_ref().unwrap_or(&member.name).clone()
+    }
     pub(crate) fn powered(&self, seat: Seat) -> bool {
         self.hosts[seat.index()].power == Power::On
     }

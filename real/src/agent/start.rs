@@ -31,7 +31,7 @@ use tanist_core::agent::{Agent, Boot};
 use tanist_core::dcs::Consistency;
 use tanist_core::fencer::{Armed, FencerInput};
 use tanist_core::input::Input;
-use tanist_core::member::MemberData;
+use tanist_core::member::{MemberData, instance_text};
 use tanist_core::record::Header;
 use tanist_core::settings::FencerMode;
 use tanist_core::time::Span;
@@ -112,6 +112,7 @@ async fn live(configuration: Configuration) -> anyhow::Result<u8> {
     let now = clock::now();
     let boot = Boot {
         incarnation: now.wall.0.unsigned_abs(),
+        instance: own_instance(&state_dir)?,
         fencer: armed,
     };
     let seed = fresh_seed()?;
@@ -253,6 +254,19 @@ fn slow_stop(measured: Span, budget: Span) -> Option<String> {
              a fencer could be late; raise stop_budget"
         )
     })
+}
+
+/// Drawn at the first start on this host, and kept: the name may be another's, too.
+fn own_instance(state_dir: &Path) -> anyhow::Result<u64> {
+    let path = state_dir.join("instance");
+    let kept = std::fs::read_to_string(&path).ok();
+    if let Some(kept) = kept.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()) {
+        return Ok(kept);
+    }
+    let drawn = fresh_seed()?.max(1);
+    std::fs::write(&path, format!("{}\n", instance_text(drawn)))
+        .with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(drawn)
 }
 
 fn fresh_seed() -> anyhow::Result<u64> {

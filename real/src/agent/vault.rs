@@ -11,7 +11,7 @@ use tanist_core::dcs::{DcsInput, DcsOutcome, DcsReply, DcsRequest, KeyValue};
 use tanist_core::effect::EffectBody;
 use tanist_core::input::Input;
 use tanist_core::keys;
-use tanist_core::member::{ACCEPTS_FIELD, COPY_FIELD};
+use tanist_core::member::{ACCEPTS_FIELD, COPY_FIELD, INSTANCE_FIELD};
 use tanist_core::operator::{Answer, OperatorRequest};
 use tanist_core::params;
 use tanist_core::postgres::{Operation, SideTask};
@@ -41,9 +41,10 @@ const PLAIN_SETTINGS: [&str; 21] = [
     "use_pg_rewind",
     "use_slots",
 ];
-const PLAIN_MEMBER: [&str; 11] = [
+const PLAIN_MEMBER: [&str; 12] = [
     ACCEPTS_FIELD,
     COPY_FIELD,
+    INSTANCE_FIELD,
     "api_url",
     "conn_url",
     "proxy_url",
@@ -428,6 +429,7 @@ mod tests {
             "conn_url": "postgres://h:5432/postgres",
             "tanist": "0.1.0",
             (COPY_FIELD): "00ff",
+            (INSTANCE_FIELD): "0000000000000abc",
             (ACCEPTS_FIELD): {"b": "11ee"},
         });
         let input = listed(&[("members/a", member)]);

@@ -15,8 +15,14 @@ impl World {
     }
 
     pub(crate) fn leader_seat(&self) -> Option<Seat> {
-        let name = &self.store.get("leader")?.value;
-        self.seat_of_host(name)
+        let key = self.store.get("leader")?;
+        let seats = (0..self.shape.members.len() as u8).map(Seat);
+        let mut named = seats.filter(|seat| self.goes_by(*seat).as_str() == key.value);
+        let first = named.next()?;
+        // Of several that go by one name, the one whose session it is.
+        let holds = |seat: &Seat| self.hosts[seat.index()].holds_lease(key.lease);
+        let holder = [first].into_iter().chain(named).find(holds);
+        Some(holder.unwrap_or(first))
     }
 
     /// `by` changed keys (`None`: a lease ran out).
@@ -36,7 +42,7 @@ impl World {
         if !self.oracle.assumptions.hold(&[Assumption::Store]) {
             return self.oracle.set_aside(Invariant::KeyHandOver);
         }
-        let by = by.map(|seat| self.name(seat).0);
+        let by = by.map(|seat| self.goes_by(seat).0);
         let verdict = match (&before, &after, &by) {
             (Some(owner), Some(new), Some(_)) if new != owner => {
                 Err(format!("{new} overwrote the leader key that was {owner}'s"))

@@ -106,6 +106,7 @@ impl World {
         let sound = [Assumption::DurableDisks, Assumption::FaultCount];
         self.oracle.assumptions.hold(&sound)
             && !self.is_forgotten()
+            && !self.is_misnamed()
             && !self.is_promoted_astray()
             && !self.is_paused()
             && self.shape.commit_mode == crate::shape::CommitMode::Async
@@ -173,6 +174,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Two that go by one name take each other's keys for their own, and others cannot tell which of them leads: one has
+    /// to be named anew.
+    fn is_misnamed(&self) -> bool {
+        self.shape
+            .members
+            .iter()
+            .any(|member| member.goes_by.is_some())
     }
 
     /// Of another cluster, or diverged, and no policy allows to throw its data away: a person must look at it.

@@ -26,7 +26,7 @@ impl World {
         let Some(key) = self.store.get("leader") else {
             return Err(format!("{name} promotes without a leader key in the store"));
         };
-        if key.value != name.0 {
+        if key.value != self.goes_by(seat).0 {
             return Err(format!(
                 "{name} promotes while the leader key is {}'s",
                 key.value

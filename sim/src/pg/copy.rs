@@ -111,7 +111,7 @@ impl World {
         began_with.is_none_or(|run| run == self.pgs[from.index()].run)
     }
 
-    /// `pg_backup_stop` refuses where a backup began in recovery and ends out of it.
+    /// `pg_backup_stop` refuses where a backup began in recovery and ends out of it; the adapter begins no rewind there.
     fn began_on_a_standby(&self, seat: Seat) -> bool {
         let agent = self.hosts[seat.index()].agent.as_ref();
         let lane = agent.and_then(|a| a.lane.as_ref());
@@ -194,7 +194,7 @@ impl World {
             self.abandon_rewind(seat);
             return refuse("could not fetch remote file: server closed the connection");
         }
-        if !self.is_primary(from) {
+        if self.began_on_a_standby(seat) || !self.is_primary(from) {
             // The adapter asks once more before the tool writes anything.
             return refuse("the source is in recovery");
         }

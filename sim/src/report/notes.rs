@@ -64,6 +64,7 @@ fn worth(note: &Note) -> Worth {
         | Note::SideTaskFailed { .. }
         | Note::KeyRenewalFailed { .. }
         | Note::WatchLost { .. }
+        | Note::Namesake { .. }
         | Note::FencerRefused { .. }
         | Note::Unreadable { .. }
         | Note::ConfigComplaint { .. }

@@ -91,7 +91,18 @@ pub fn read_member(line: &mut Line<'_>, shape: &mut ClusterShape) -> Result<(), 
         return Err(line.refuse_last("no such member"));
     };
     while !line.is_over() {
-        match line.one_of(&["nofailover", "priority", "starts", "founds", "supervisor"])? {
+        match line.one_of(&[
+            "nofailover",
+            "priority",
+            "starts",
+            "founds",
+            "goes",
+            "supervisor",
+        ])? {
+            "goes" => {
+                line.word("by")?;
+                member.goes_by = Some(line.member()?);
+            }
             "nofailover" => member.nofailover = true,
             "priority" => member.failover_priority = Some(line.signed()?),
             "starts" => {
@@ -171,6 +182,9 @@ pub fn show_members(shape: &ClusterShape) -> Vec<String> {
     for member in &shape.members {
         let usual = MemberShape::named(member.name.as_str());
         let mut words = Vec::new();
+        if let Some(name) = &member.goes_by {
+            words.push(format!("goes by {name}"));
+        }
         if member.nofailover {
             words.push("nofailover".to_string());
         }

@@ -10,7 +10,7 @@ use crate::sabotage::Scene;
 use crate::shape::CommitMode;
 use crate::shell::outside::{Birth, Hosting, Process};
 use crate::streams::Stream;
-use crate::wire::Seat;
+use crate::wire::{Hop, Node, Seat, Traffic};
 use crate::world::{LifeTrace, World};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +19,7 @@ use tanist_core::dcs::{DcsInput, Revision};
 use tanist_core::effect::{Effect, EffectBody};
 use tanist_core::exchange::SessionState;
 use tanist_core::input::Input;
+use tanist_core::member::MemberData;
 use tanist_core::postgres::{Ended, PgInput};
 use tanist_core::settings::{LocalPostgres, Safety, Settings};
 use tanist_core::time::{Now, Span};
@@ -36,7 +37,7 @@ impl World {
         Settings {
             scope: "sim".to_string(),
             namespace: "/service".to_string(),
-            name: member.name.clone(),
+            name: self.goes_by(seat),
             api_url: format!("http://{}:8008/patroni", member.name),
             conn_url: format!("postgres://{}:5432/postgres", member.name),
             proxy_url: None,
@@ -105,6 +106,9 @@ impl World {
         if host.power == Power::Off || host.agent.is_some() || host.wanted == Wanted::Down {
             return;
         }
+        if self.meets_namesake(seat) {
+            return;
+        }
         let at = self.now();
         let settings = self.settings(seat);
         let server = self.chance.dcs.below(self.shape.store_servers.into()) as u8;
@@ -117,6 +121,7 @@ impl World {
         let seed = seed.wrapping_add(u64::from(life).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let boot = Boot {
             incarnation: u64::from(life),
+            instance: u64::from(seat.0) + 1,
             fencer: host.fencer.as_ref().and_then(|fencer| fencer.armed),
         };
         let agent = Agent::new(settings.clone(), boot.clone(), seed, now);
@@ -173,6 +178,37 @@ impl World {
         self.meet_fencer(seat);
         self.agent_due(seat, Span::millis(2), AgentDue::BeginWatch);
         self.schedule_wake(seat);
+    }
+
+    /// A start is refused where whoever wrote this name's member key answers and is somebody else; the supervisor tries
+    /// again.
+    fn meets_namesake(&mut self, seat: Seat) -> bool {
+        let name = self.goes_by(seat);
+        let key = self.store.get(&format!("members/{name}"));
+        let written = key.and_then(|kv| MemberData::parse(&kv.value)?.address());
+        let other = written.and_then(|address| self.seat_of_host(&address.host));
+        let Some(other) = other.filter(|other| *other != seat) else {
+            return false;
+        };
+        let hop = |to, traffic| Hop {
+            from: Node::Member(seat),
+            to,
+            traffic,
+        };
+        let reads = |server| {
+            self.wire
+                .connects(hop(Node::StoreServer(server), Traffic::Store))
+        };
+        let host = &self.hosts[other.index()];
+        let runs = |agent: &AgentProcess| agent.run == Run::Running;
+        let lives = host.power == Power::On && host.agent.as_ref().is_some_and(runs);
+        let met = lives
+            && (0..self.shape.store_servers).any(reads)
+            && self.wire.connects(hop(Node::Member(other), Traffic::Api));
+        if met && let Some(after) = self.shape.members[seat.index()].supervisor {
+            self.host_due(seat, after, HostDue::StartAgent);
+        }
+        met
     }
 
     /// The process is gone, and with it everything that it had under way except what is on the wire.

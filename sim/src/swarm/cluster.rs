@@ -63,6 +63,17 @@ fn members(draw: &mut Stream, shape: &mut ClusterShape) {
     }
 }
 
+/// In few runs the last member was given the first one's name by mistake.
+pub fn misname(draw: &mut Stream, shape: &mut ClusterShape) {
+    let first = shape.members.first().map(|member| member.name.clone());
+    if shape.members.len() > 2
+        && draw.chance(20)
+        && let Some(last) = shape.members.last_mut()
+    {
+        last.goes_by = first;
+    }
+}
+
 fn whole_millis(span: Span) -> Span {
     Span::millis(span.as_millis())
 }

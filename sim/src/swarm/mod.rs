@@ -23,7 +23,8 @@ const RECOVERY: Span = Span::secs(480);
 /// The plan of `seed`: the same one for ever, as long as this file does not change.
 pub fn plan(seed: u64, chaos: Span) -> Plan {
     let mut draw = Stream::named(seed, "plan");
-    let cluster = cluster::draw(&mut draw);
+    let mut cluster = cluster::draw(&mut draw);
+    cluster::misname(&mut Stream::named(seed, "namesake"), &mut cluster);
     drawn(draw, cluster, seed, chaos)
 }
 
