@@ -356,6 +356,15 @@ impl Agent {
 
     fn fold_postgres(&mut self, now: Now, input: PgInput, out: &mut Output) {
         match input {
+            PgInput::Observed { op, observation } if self.tells_nothing_yet(now, &observation) => {
+                if op.is_some() && self.local.probe == op {
+                    let noun = SideTask::Probe.noun();
+                    self.local.probe = None;
+                    self.local.probe_due = now.mono;
+                    self.sides.remove(&noun);
+                    self.side_rest.insert(noun, now.mono);
+                }
+            }
             PgInput::Observed { op, observation } => {
                 if op.is_none() || self.local.probe == op {
                     self.local.observe(now.mono, observation);

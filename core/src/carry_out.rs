@@ -9,7 +9,7 @@ use crate::effect::EffectBody;
 use crate::name::OpId;
 use crate::note::Note;
 use crate::params;
-use crate::postgres::{Operation, PromotionMark, SideTask, StartAs};
+use crate::postgres::{DataDir, Observation, Operation, PromotionMark, SideTask, Sql, StartAs};
 use crate::time::{Mono, Now, Span};
 use crate::timeline::TimelineId;
 
@@ -18,6 +18,8 @@ const SIDE_TASK_BUDGET: Span = Span::secs(5);
 /// What an agent finds when it starts may be a primary that nobody else can end: a server that does not answer must be
 /// known for one before the time of grace is over.
 const FIRST_LOOK_BUDGET: Span = Span::secs(1);
+/// With less than that left of the time of grace, what was seen has to do.
+const WORTH_A_LOOK: Span = Span::millis(900);
 const SETTLE_PAUSE: Span = Span::secs(1);
 const CHECKPOINT_BUDGET: Span = Span::secs(300);
 const CLONE_START_TIMEOUT: Span = Span::secs(300);
@@ -196,7 +198,7 @@ impl Agent {
         }
         let budget = match task {
             SideTask::Checkpoint => CHECKPOINT_BUDGET,
-            SideTask::Probe if self.is_first_look(&noun) => FIRST_LOOK_BUDGET,
+            SideTask::Probe if self.local.observed.is_none() => self.early_look_budget(now, &noun),
             SideTask::Probe
             | SideTask::Reconfigure { .. }
             | SideTask::CreateSlot { .. }
@@ -219,9 +221,23 @@ impl Agent {
         Some(op)
     }
 
-    /// After one that failed, of a slow disk perhaps, looks may take their time: none would ever end otherwise.
-    fn is_first_look(&self, noun: &str) -> bool {
-        self.local.observed.is_none() && !self.side_rest.contains_key(noun)
+    /// The first look is short. After one that told nothing, of a slow disk perhaps, the next may take what is left of
+    /// the time of grace, and then as long as any other: none would ever end otherwise.
+    fn early_look_budget(&self, now: Now, noun: &str) -> Span {
+        let left = self.proves_until().since(now.mono);
+        match self.side_rest.contains_key(noun) {
+            false => FIRST_LOOK_BUDGET,
+            true if left >= WORTH_A_LOOK => left.min(SIDE_TASK_BUDGET),
+            true => SIDE_TASK_BUDGET,
+        }
+    }
+
+    /// A look that showed neither the disk nor the server proves nothing in the time of grace: there is one more.
+    pub fn tells_nothing_yet(&self, now: Now, observation: &Observation) -> bool {
+        let left = self.proves_until().since(now.mono);
+        let early = self.local.observed.is_none() && left >= WORTH_A_LOOK;
+        let disk = matches!(observation.data_dir, DataDir::Unreadable(_));
+        early && disk && matches!(observation.sql, Sql::Silent(_))
     }
 
     fn read_store(&mut self, now: Now, out: &mut Output) {

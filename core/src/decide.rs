@@ -10,7 +10,7 @@ use crate::decision::{
 };
 use crate::lane::InLane;
 use crate::leader_key::Key;
-use crate::local::{Server, Shortfall};
+use crate::local::Server;
 use crate::name::Term;
 use crate::postgres::{ControlData, DataDir, Operation, StartAs, StopMode, StopPlan};
 use crate::rejoin::{retry, stop};
@@ -80,21 +80,11 @@ impl Agent {
         if self.requests.restart_wanted() && self.local.server() != Server::Down {
             return self.stop_in_order(now, StopReason::Restart, RESTART_STOP, false);
         }
+        if let Some(stop) = self.decide_shortfall(cluster) {
+            return stop;
+        }
         if self.holds_key() {
             return self.decide_lead(now, cluster, &observed.data_dir);
-        }
-        if let Some(Shortfall {
-            setting,
-            has,
-            needs,
-        }) = self.local.shortfall()
-        {
-            let why = StopReason::FallsShort {
-                setting,
-                has,
-                needs,
-            };
-            return self.stop_in_order(now, why, RESTART_STOP, false);
         }
         match &cluster.leader {
             Some(leader) if leader.owner != self.settings.name => {
@@ -287,6 +277,10 @@ impl Agent {
             };
         }
         match &in_lane.operation {
+            // It will say for ever that promotion is not possible.
+            Operation::Promote { .. } if self.local.shortfall().is_some() => {
+                cancel(CancelReason::FallsShort)
+            }
             Operation::Clone { source } | Operation::Rewind { source } => {
                 let leader = self.store.leader().map(|k| &k.owner);
                 let same = leader.is_none_or(|owner| *owner == source.member);
@@ -538,9 +532,14 @@ impl Agent {
     }
 
     /// The store knows no cluster, so no other member may take the key that I took as its last primary. A start that
-    /// failed leaves it to those who still know of the cluster by themselves.
+    /// failed in this tenure leaves it to those who still know of the cluster by themselves.
     fn nobody_else_may_lead(&self, cluster: &Cluster) -> bool {
-        matches!(cluster.initialize, Initialize::Absent) && self.lane.failed("start") == 0
+        let failed = self
+            .lane
+            .failures("start")
+            .and_then(|failures| failures.term);
+        matches!(cluster.initialize, Initialize::Absent)
+            && (failed.is_none() || failed != self.term())
     }
 
     /// By the member keys alone: the race that follows a release asks everybody anyway.
@@ -621,7 +620,7 @@ impl Agent {
     }
 
     /// Nobody leads and PostgreSQL is down: start it read-only, so that it can serve reads and stand for election.
-    fn start_alone(&self, now: Now) -> Decision {
+    pub fn start_alone(&self, now: Now) -> Decision {
         if self.fencer_would_end_it(now) {
             return Decision::Wait(Waiting::FencerHoldsDeadline);
         }

@@ -264,6 +264,8 @@ pub enum CancelReason {
     LeaderChanged,
     StartTimeout,
     ReinitForced,
+    /// Replay stands still with less of a setting than the primary had: the promotion can never come about.
+    FallsShort,
     /// A stop in order is under way and the authority to write is over: it becomes immediate.
     AuthorityOver,
 }
@@ -283,6 +285,10 @@ pub enum StartReason {
     },
     /// Nobody leads; read-only until somebody does.
     NobodyLeads,
+    /// Somebody leads and has not been ready to be followed for long; read-only.
+    LeaderNotReady {
+        leader: MemberName,
+    },
     /// The key is held, the directory is a standby's: promotion follows.
     BeforePromote,
     /// A diverged standby that crashed: it must have been stopped cleanly before it can be rewound.
@@ -619,6 +625,9 @@ impl fmt::Display for CancelReason {
             CancelReason::Stopping => f.write_str("the agent was asked to end"),
             CancelReason::LeaderChanged => f.write_str("the leader has changed"),
             CancelReason::StartTimeout => f.write_str("the start budget is spent"),
+            CancelReason::FallsShort => {
+                f.write_str("replay stands still with less of a setting than the primary had")
+            }
             CancelReason::ReinitForced => f.write_str("a forced reinit was requested"),
             CancelReason::AuthorityOver => {
                 f.write_str("the write authority is over: the stop becomes immediate")
@@ -639,6 +648,9 @@ impl fmt::Display for StartReason {
             StartReason::KeyStillHeld => f.write_str("the leader key is still held"),
             StartReason::Following { leader } => write!(f, "following {leader}"),
             StartReason::NobodyLeads => f.write_str("nobody leads, read-only"),
+            StartReason::LeaderNotReady { leader } => {
+                write!(f, "the leader {leader} is not ready, read-only until it is")
+            }
             StartReason::BeforePromote => f.write_str("the leader key is held, promotion follows"),
             StartReason::CleanStopFirst => {
                 f.write_str("it crashed, and only what was stopped cleanly can be rewound")

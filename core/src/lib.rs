@@ -94,6 +94,7 @@ pub mod replay;
 pub mod requests;
 pub mod rng;
 pub mod settings;
+pub mod shortfall;
 pub mod slots;
 pub mod status;
 pub mod status_json;

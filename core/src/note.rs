@@ -48,6 +48,8 @@ pub enum Note {
         what: String,
         why: String,
     },
+    /// It had not begun when this member became the leader.
+    ReinitGivenUp,
     WatchLost {
         why: String,
     },
@@ -133,6 +135,9 @@ impl fmt::Display for Note {
                 f,
                 "another agent goes by my name and answers at {api_url}: end it, or give it a name of its own"
             ),
+            Note::ReinitGivenUp => {
+                f.write_str("the reinit that was asked for is off: I hold the leader key now")
+            }
             Note::WatchLost { why } => write!(f, "watch of the DCS lost: {why}"),
             Note::FencerReady => f.write_str("fencer is ready"),
             Note::FencerLost { why } => write!(f, "fencer lost: {why}"),

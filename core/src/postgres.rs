@@ -141,6 +141,7 @@ pub struct SqlStatus {
     /// Standbys connected to this server, by `application_name`.
     pub standbys: Vec<ConnectedStandby>,
     /// The settings that a standby must match, as this server was started with them.
+    #[serde(default)]
     pub limits: BTreeMap<String, u64>,
     pub pending_restart: bool,
     /// `synchronous_standby_names` in effect.

@@ -123,7 +123,7 @@ impl Agent {
     ) -> Decision {
         let upstream = match self.upstream_of(cluster, leader) {
             Ok(upstream) => upstream,
-            Err(why) => return self.idle_or_start_alone(leader, why),
+            Err(why) => return self.idle_or_start_alone(now, leader, control, why),
         };
         let server = self.local.server();
         match server {
@@ -433,8 +433,25 @@ impl Agent {
         })
     }
 
-    /// The leader cannot be streamed from yet: a server that runs goes on serving reads as it is.
-    fn idle_or_start_alone(&self, leader: &LeaderKey, why: String) -> Decision {
+    /// The leader cannot be streamed from yet: a server that runs goes on serving reads as it is. A standby that is down
+    /// does not wait for a leader that may never be ready: it could take over, but only a server that runs can.
+    fn idle_or_start_alone(
+        &self,
+        now: Now,
+        leader: &LeaderKey,
+        control: &ControlData,
+        why: String,
+    ) -> Decision {
+        let patient = now.mono.since(self.store.leader_since) < self.store.config.timing.ttl;
+        let down = self.local.server() == Server::Down && !control.state.was_primary();
+        if down
+            && !patient
+            && let Decision::Start { role, .. } = self.start_alone(now)
+        {
+            let leader = leader.owner.clone();
+            let why = StartReason::LeaderNotReady { leader };
+            return Decision::Start { role, why };
+        }
         Decision::Wait(Waiting::LeaderNotReady {
             leader: leader.owner.clone(),
             why,

@@ -139,6 +139,7 @@ pub fn replay_with(text: &str, how: How) -> Result<Replayed, Difference> {
         }
     }
     if let Phase::BeforeHeader = replay.phase {
+        replay.line = replay.line.max(1);
         return Err(replay.unreadable("nothing", "a header"));
     }
     replay.let_go()?;

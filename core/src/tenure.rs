@@ -505,6 +505,10 @@ impl Agent {
                 self.tenure.may_land_late = false;
                 self.tenure.owes_release = None;
                 out.notes.push(Note::KeyAcquired { term: *term });
+                // What a leader has is nothing to be thrown away any more.
+                if std::mem::take(&mut self.rejoin.reinit) {
+                    out.notes.push(Note::ReinitGivenUp);
+                }
             }
             DcsOutcome::Conflict { owner } => {
                 let owner = match owner {

@@ -119,9 +119,7 @@ impl World {
             PostgresAct::KillAll => self.kill_all(seat),
             PostgresAct::PromoteByHand => {
                 // A server that does not react is what the operator sees, too.
-                if self.promote(seat).is_ok() {
-                    self.oracle.evidence.promoted_by_hand = true;
-                }
+                let _ = self.promote(seat, true);
             }
             PostgresAct::StopByHand => self.stop_fast(seat),
             PostgresAct::StartByHand => {
@@ -430,6 +428,8 @@ impl World {
             StoreAct::AllowWrites => self.store.deny_writes(None),
             StoreAct::Wipe => {
                 self.store.wipe();
+                // Revisions begin anew.
+                self.oracle.evidence.initialize_by_hand = None;
                 self.store_is_another();
             }
             StoreAct::TakeSnapshot => self.store.save(),

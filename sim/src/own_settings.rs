@@ -1,6 +1,7 @@
 //! A user's own configuration files as a cluster of the simulator: a file for each member, or one that three members
 //! share. Reads what decides anything here (timings, policies, tags, modes, the fencer) and says what it makes of it.
 
+use crate::scenario::lex;
 use crate::shape::{ClusterShape, MemberShape};
 use serde_json::{Map, Value};
 use tanist_core::config::{Config, MissingMode};
@@ -27,16 +28,16 @@ pub fn cluster_of(files: &[(String, String)]) -> Result<Own, String> {
         let root: Value =
             serde_saphyr::from_str(text).map_err(|e| format!("{path}: not YAML: {e}"))?;
         match root {
-            Value::Object(root) => roots.push(root),
+            Value::Object(root) => roots.push((path.as_str(), root)),
             _ => return Err(format!("{path}: expected a mapping, as in patroni.yml")),
         }
     }
-    let Some(first) = roots.first() else {
+    let Some((path, first)) = roots.first() else {
         return Err("no configuration file was named".into());
     };
     let config = Config::read(&dynamic(first), false);
     let members = match &roots[..] {
-        [one] => SHARED.map(|name| member(name, one)).to_vec(),
+        [(_, one)] => SHARED.map(|name| member(name, one)).to_vec(),
         several => named(several)?,
     };
     let mut shape = ClusterShape::of(&[]);
@@ -51,10 +52,12 @@ pub fn cluster_of(files: &[(String, String)]) -> Result<Own, String> {
     shape.rewind.remove_data_directory_on_rewind_failure = config.remove_on_rewind_failure;
     shape.rewind.remove_data_directory_on_diverged_timelines = config.remove_on_diverged_timelines;
     let own = mapping(first, "tanist");
-    shape.fencer = fencer(&own)?;
-    if let Some(budget) = own.get("stop_budget").and_then(Value::as_u64) {
-        shape.stop_budget = Span::secs(budget);
-    }
+    let wrong = |why| format!("{path}: {why}");
+    shape.fencer = fencer(&own).map_err(wrong)?;
+    shape.stop_budget = stop_budget(&own)
+        .map_err(wrong)?
+        .unwrap_or(shape.stop_budget);
+    shape.clock_drift_ppm = drift(&own).map_err(wrong)?.unwrap_or(shape.clock_drift_ppm);
     Ok(Own {
         shape,
         complaints: config.complaints,
@@ -82,15 +85,41 @@ fn mapping(of: &Map<String, Value>, key: &str) -> Map<String, Value> {
         .unwrap_or_default()
 }
 
-fn named(roots: &[Map<String, Value>]) -> Result<Vec<MemberShape>, String> {
+fn stop_budget(own: &Map<String, Value>) -> Result<Option<Span>, String> {
+    let budget = match own.get("stop_budget") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(seconds)) => seconds.as_u64().filter(|s| *s < 3_600).map(Span::secs),
+        Some(Value::String(text)) => lex::span(text),
+        Some(_) => None,
+    };
+    match budget {
+        Some(budget) => Ok(Some(budget)),
+        None => Err("tanist.stop_budget: expected a length of time such as 2s".into()),
+    }
+}
+
+fn drift(own: &Map<String, Value>) -> Result<Option<u32>, String> {
+    let Some(value) = own.get("clock_drift_ppm") else {
+        return Ok(None);
+    };
+    let ppm = value.as_u64().and_then(|ppm| u32::try_from(ppm).ok());
+    match ppm.filter(|ppm| *ppm <= 100_000) {
+        Some(ppm) => Ok(Some(ppm)),
+        None => Err(format!(
+            "tanist.clock_drift_ppm: expected a whole number up to 100000, found {value}"
+        )),
+    }
+}
+
+fn named(roots: &[(&str, Map<String, Value>)]) -> Result<Vec<MemberShape>, String> {
     let mut members: Vec<MemberShape> = Vec::new();
-    for root in roots {
+    for (path, root) in roots {
         let name = root.get("name").and_then(Value::as_str);
         let Some(name) = name.filter(|name| !name.is_empty()) else {
-            return Err("a member's file has no `name`".into());
+            return Err(format!("{path}: a member's file has no `name`"));
         };
         if members.iter().any(|member| member.name.as_str() == name) {
-            return Err(format!("two files have the name {name}"));
+            return Err(format!("{path}: two files have the name {name}"));
         }
         members.push(member(name, root));
     }

@@ -4,6 +4,7 @@
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
+use tanist_core::name::MemberName;
 use tanist_core::settings::FencerMode;
 use tanist_core::time::Span;
 use tanist_sim::act::*;
@@ -304,7 +305,8 @@ fn shape() -> BoxedStrategy<ClusterShape> {
     ]);
     let spans = (span(), span(), span(), span(), span());
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    let members = proptest::array::uniform3((flags, of(any::<i64>()), of(span())));
+    let misnamed = of(select(vec!["a", "b", "c"]));
+    let members = proptest::array::uniform3((flags, of(any::<i64>()), of(span()), misnamed));
     let numbers = (any::<u64>(), any::<u8>(), 0..1_000_000_u32);
     (switches, modes, fencers, spans, members, numbers, pace())
         .prop_map(
@@ -323,9 +325,10 @@ fn shape() -> BoxedStrategy<ClusterShape> {
                 shape.store_servers = servers;
                 shape.clock_drift_ppm = drift;
                 shape.clients = pace;
-                for (member, ((nofailover, asked, founds), priority, supervisor)) in
+                for (member, ((nofailover, asked, founds), priority, supervisor, misnamed)) in
                     shape.members.iter_mut().zip(members)
                 {
+                    member.goes_by = misnamed.map(MemberName::from);
                     member.nofailover = nofailover;
                     member.failover_priority = priority;
                     member.founds = founds;

@@ -37,6 +37,18 @@ fn wait_has(member: &Member, max_connections: &str) {
     .unwrap();
 }
 
+/// Only then does its control file ask for less.
+fn wait_replayed(standby: &Member, upto: &str) {
+    wait_for("the standby has replayed it", SOON, || {
+        let query = format!("SELECT pg_last_wal_replay_lsn() >= '{upto}'");
+        match standby.value(&query)?.as_str() {
+            "t" => Ok(()),
+            other => Err(format!("{} has replayed {upto}: {other}", standby.name())),
+        }
+    })
+    .unwrap();
+}
+
 /// PostgreSQL 14 and newer pause replay on a standby that has less; it would be no candidate for ever.
 #[test]
 fn a_standby_gets_what_its_primary_was_given() {
@@ -64,6 +76,10 @@ fn a_standby_gets_what_its_primary_was_given() {
     wait_has(&standby, "300");
     restart(&primary);
     wait_has(&primary, "90");
+    wait_replayed(
+        &standby,
+        &primary.value("SELECT pg_current_wal_lsn()").unwrap(),
+    );
     restart(&standby);
     wait_has(&standby, "90");
     ordeal.cluster.wait_healthy(SOON).unwrap();

@@ -225,7 +225,7 @@ impl World {
     /// of what the last leader published than may be lost. What they have would be lost if another led, so a person
     /// has to say.
     fn is_promoted_astray(&self) -> bool {
-        if !self.oracle.evidence.promoted_by_hand {
+        if self.oracle.evidence.promoted_by_hand.is_empty() {
             return false;
         }
         let timeline = |dir: &DataDir| self.wal.timeline(dir.wal.branch);
@@ -234,7 +234,15 @@ impl World {
         let mut ahead = self.pgs.iter().zip(&self.shape.members);
         ahead.all(|(pg, member)| {
             let lacks = published.map_or(0, |published| published.bytes_ahead_of(pg.dir.wal.lsn));
-            Some(timeline(&pg.dir)) != newest || is_barred(member) || lacks > allowed
+            let of_hand = self.opened_by_hand(&pg.dir);
+            Some(timeline(&pg.dir)) != newest || of_hand && (is_barred(member) || lacks > allowed)
+        })
+    }
+
+    fn opened_by_hand(&self, dir: &DataDir) -> bool {
+        self.oracle.evidence.promoted_by_hand.iter().any(|branch| {
+            let start = self.wal.start_of(*branch);
+            self.wal.is_prefix(start, dir.wal)
         })
     }
 

@@ -123,8 +123,8 @@ pub struct Evidence {
     pub member_seen: BTreeMap<String, Moment>,
     /// When somebody wrote `initialize` past the agents.
     pub initialize_by_hand: Option<tanist_core::dcs::Revision>,
-    /// Somebody has promoted a server past its agent.
-    pub promoted_by_hand: bool,
+    /// The branches that somebody opened by promoting a server past its agent.
+    pub promoted_by_hand: Vec<crate::pg::wal::BranchId>,
     /// What the store's configuration said last.
     pub config: stored_config::StoredConfig,
     /// Greatest revision that each life decided from.

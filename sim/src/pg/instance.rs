@@ -182,6 +182,8 @@ pub struct Server {
     pub limits: Limits,
     /// Replay stands still since the primary has more.
     pub falls_short: bool,
+    /// It was told to promote past its agent.
+    pub by_hand: bool,
     pub receiver: Option<Receiver>,
     /// WAL senders whose standby vanished without a word, until they notice.
     pub ghosts: BTreeMap<Seat, Moment>,

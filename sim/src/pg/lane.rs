@@ -70,7 +70,7 @@ impl World {
             } => self.begin_stop(seat, op, plan),
             Operation::Promote { mark, timeout } => {
                 self.pgs[seat.index()].promoted.push(mark);
-                match self.promote(seat) {
+                match self.promote(seat, false) {
                     Ok(()) => self.agent_due(seat, timeout, AgentDue::GiveUp { op }),
                     Err(why) => self.finish_op(seat, Some(ticket), Ended::Failed(why)),
                 }

@@ -103,12 +103,32 @@ impl World {
         let Some(server) = pg.server.as_mut() else {
             return false;
         };
-        let changes = self.wal.limits_between(from, pg.dir.wal);
-        if let Some(last) = changes.last() {
-            pg.dir.control.limits = last.limits;
+        for change in self.wal.limits_between(from, pg.dir.wal) {
+            pg.dir.control.limits = change.limits;
+            if pg.dir.standby_signal && !server.limits.cover(change.limits) {
+                return false;
+            }
         }
         server.replayed = pg.dir.wal.lsn;
-        !pg.dir.standby_signal || server.limits.cover(pg.dir.control.limits)
+        true
+    }
+
+    /// A server that is promoted replays to the end of what it has, whether or not somebody had paused that. `false`: it
+    /// says that promotion is not possible, and goes on waiting.
+    pub(crate) fn replays_to_the_end(&mut self, seat: Seat) -> bool {
+        let server = |world: &mut World| {
+            world.pgs[seat.index()]
+                .server
+                .as_mut()
+                .map(|s| s.falls_short)
+        };
+        if server(self) == Some(false)
+            && let Some(server) = self.pgs[seat.index()].server.as_mut()
+        {
+            server.replay_paused = false;
+        }
+        self.replay(seat);
+        server(self) == Some(false)
     }
 
     /// `pg_wal_replay_resume()`, or its pause.

@@ -15,8 +15,8 @@ use tanist_core::time::Span;
 use tanist_core::timeline::TimelineId;
 
 impl World {
-    /// The promote signal. An error: the server took no notice.
-    pub(crate) fn promote(&mut self, seat: Seat) -> Result<(), String> {
+    /// The promote signal, given by an agent or past it. An error: the server took no notice.
+    pub(crate) fn promote(&mut self, seat: Seat, by_hand: bool) -> Result<(), String> {
         let usual = self.chance.pg.span(Span::millis(30), Span::millis(400));
         let pg = &mut self.pgs[seat.index()];
         if pg
@@ -41,14 +41,16 @@ impl World {
         if server.postmaster != Postmaster::Running || server.stopping.is_some() {
             return Err("server does not react".to_string());
         }
-        if server.falls_short {
-            // It says that promotion is not possible, and goes on waiting.
+        if !self.replays_to_the_end(seat) {
             return Ok(());
         }
+        let Some(server) = self.pgs[seat.index()].server.as_mut() else {
+            return Ok(());
+        };
         server.phase = Phase::Promoting;
+        server.by_hand = by_hand;
         // The WAL receiver ends first; what it had received is replayed to the end.
         server.receiver = None;
-        server.replay_paused = false;
         self.pg_due(seat, takes.unwrap_or(usual), PgDue::Promoted);
         Ok(())
     }
@@ -74,6 +76,7 @@ impl World {
         if server.stopping.is_some() {
             return;
         }
+        let by_hand = server.by_hand;
         let timeline = TimelineId(pg.dir.newest_known.timeline.0 + 1);
         let fork = self.wal.promote(pg.dir.wal, timeline);
         // The history file is durable before anything is written on the new timeline.
@@ -95,6 +98,9 @@ impl World {
             return;
         }
         self.open_new_timeline(seat, fork);
+        if by_hand {
+            self.oracle.evidence.promoted_by_hand.push(fork.branch);
+        }
         let pg = &mut self.pgs[seat.index()];
         let checkpoint = pg.meets(|trouble| match trouble {
             Trouble::CheckpointTakes(span) => Some(span),

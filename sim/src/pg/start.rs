@@ -98,6 +98,7 @@ impl World {
             replay_paused: false,
             limits,
             falls_short: false,
+            by_hand: false,
             receiver: None,
             ghosts: BTreeMap::new(),
             flush_due: false,

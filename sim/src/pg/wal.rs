@@ -163,6 +163,12 @@ impl Wal {
         of_this.copied().collect()
     }
 
+    /// Where the branch begins, on the branch itself.
+    pub fn start_of(&self, branch: BranchId) -> Position {
+        let lsn = self.branch(branch).start;
+        Position { branch, lsn }
+    }
+
     pub fn timeline(&self, branch: BranchId) -> TimelineId {
         self.branch(branch).history.timeline
     }

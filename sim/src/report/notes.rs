@@ -73,6 +73,7 @@ fn worth(note: &Note) -> Worth {
         | Note::KeyAcquired { .. }
         | Note::KeyReleased
         | Note::FencerReady
+        | Note::ReinitGivenUp
         | Note::FencerLost { .. }
         | Note::RequestTaken { .. }
         | Note::FailoverKeyDropped { .. }

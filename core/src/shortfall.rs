@@ -1,0 +1,37 @@
+//! What becomes of a standby whose replay stands still, since its primary was given more of a setting than it was started
+//! with: it is started anew, and gets what its control file demands. Till then it shows old data, and cannot be promoted.
+
+use crate::agent::Agent;
+use crate::cluster::Cluster;
+use crate::decision::{Decision, StopReason};
+use crate::postgres::{StopMode, StopPlan};
+use crate::time::Span;
+
+/// A standby has nothing to write down: what it has not ended by then, it loses nothing by.
+const STOP: StopPlan = StopPlan {
+    first: StopMode::Fast,
+    immediate_after: Span::secs(10),
+    kill_after: Span::secs(20),
+};
+
+impl Agent {
+    /// Stopped only where it will be started again: never in pause, and not while its leader is not ready to be followed.
+    pub fn decide_shortfall(&self, cluster: &Cluster) -> Option<Decision> {
+        let short = self.local.shortfall()?;
+        let leader = cluster.leader.as_ref();
+        let other = leader.filter(|leader| leader.owner != self.settings.name);
+        let ready = other.is_none_or(|leader| self.upstream_of(cluster, leader).is_ok());
+        if self.paused() || !ready {
+            return None;
+        }
+        Some(Decision::Stop {
+            why: StopReason::FallsShort {
+                setting: short.setting,
+                has: short.has,
+                needs: short.needs,
+            },
+            plan: STOP,
+            checkpoint_first: false,
+        })
+    }
+}
