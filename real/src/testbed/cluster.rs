@@ -270,7 +270,12 @@ impl Cluster {
 
     /// The writer's rows that the present leader holds.
     pub fn rows_held(&self) -> Result<Vec<u64>, String> {
-        let rows = self.leader()?.sql("SELECT id FROM testbed_rows")?;
+        Cluster::rows_on(self.leader()?)
+    }
+
+    /// Those that this member holds.
+    pub fn rows_on(member: &Member) -> Result<Vec<u64>, String> {
+        let rows = member.sql("SELECT id FROM testbed_rows")?;
         let cells = rows.iter().filter_map(|row| row.first());
         cells
             .map(|id| id.parse().map_err(|_| format!("row {id}?")))

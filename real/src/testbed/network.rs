@@ -40,7 +40,7 @@ impl Network {
         };
         let bridge = network.bridge.clone();
         let namespaces = (0..count).map(|i| format!("tn{id}-{i}"));
-        remove_on_signal(&bridge, namespaces.collect());
+        remove_on_signal(&bridge, namespaces.collect())?;
         ip(&["link", "add", &bridge, "type", "bridge"])?;
         let gateway = format!("{}/24", network.address(1));
         ip(&["addr", "add", &gateway, "dev", &bridge])?;

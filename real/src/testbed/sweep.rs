@@ -50,7 +50,10 @@ enum Made {
 
 /// On SIGINT and SIGTERM: sweeps from a thread of its own and ends this process.
 pub fn sweep_on_signal(folder: PathBuf) -> anyhow::Result<()> {
-    remember(Made::Folder(folder));
+    remember(Made::Folder(folder))
+}
+
+fn be_ready() -> anyhow::Result<()> {
     if WAITING.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
@@ -62,14 +65,16 @@ pub fn sweep_on_signal(folder: PathBuf) -> anyhow::Result<()> {
 }
 
 /// The same for a network of namespaces on a bridge, if it is still there then.
-pub fn remove_on_signal(bridge: &str, namespaces: Vec<String>) {
+pub fn remove_on_signal(bridge: &str, namespaces: Vec<String>) -> anyhow::Result<()> {
     let bridge = bridge.to_string();
-    remember(Made::Network { bridge, namespaces });
+    remember(Made::Network { bridge, namespaces })
 }
 
-fn remember(made: Made) {
-    let mut all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    all.push(made);
+fn remember(made: Made) -> anyhow::Result<()> {
+    MADE.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(made);
+    be_ready()
 }
 
 fn wait_for_signal() -> anyhow::Result<()> {

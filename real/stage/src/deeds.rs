@@ -210,10 +210,10 @@ impl Deeds {
                 }
                 Ok(())
             }
-            HostAct::Suspend => every_process(house, name, Signal::STOP),
+            HostAct::Suspend => suspend(house, name),
             HostAct::SuspendFor(span) => {
                 self.do_later(span, Later::WakeHost(name.clone()));
-                every_process(house, name, Signal::STOP)
+                suspend(house, name)
             }
             HostAct::Resume => every_process(house, name, Signal::CONT),
             _ => anyhow::bail!("no act of this stage"),
@@ -241,9 +241,11 @@ impl Deeds {
                 self.store_answers = true;
             }
             StoreAct::Wipe => {
-                if self.store_answers {
-                    etcd.wipe()?;
-                }
+                anyhow::ensure!(
+                    self.store_answers,
+                    "a store that does not answer cannot be wiped"
+                );
+                etcd.wipe()?;
             }
             StoreAct::DeleteKey(key) => {
                 let key = house.cluster.key(key);
@@ -376,12 +378,17 @@ fn every_process(house: &House, name: &MemberName, what: Signal) -> anyhow::Resu
     Ok(())
 }
 
+/// Whoever starts processes stands still first; what was started meanwhile is met the next time.
+fn suspend(house: &House, name: &MemberName) -> anyhow::Result<()> {
+    signal(house, name, Member::postmaster, Signal::STOP)?;
+    every_process(house, name, Signal::STOP)?;
+    every_process(house, name, Signal::STOP)
+}
+
 fn on_postgres(house: &House, name: &MemberName, act: PostgresAct) -> anyhow::Result<()> {
     let member = house.cluster.member(name.as_str())?;
-    let ask = |query: &str| {
-        // Where no server answers, nothing is changed by the act.
-        let _ = member.sql(query);
-    };
+    // An act that is not done is no act of the story any more.
+    let ask = |query: &str| member.sql(query).map(|_| ()).map_err(anyhow::Error::msg);
     match act {
         PostgresAct::KillPostmaster => signal(house, name, Member::postmaster, Signal::KILL)?,
         PostgresAct::FreezePostmaster => signal(house, name, Member::postmaster, Signal::STOP)?,
@@ -401,10 +408,10 @@ fn on_postgres(house: &House, name: &MemberName, act: PostgresAct) -> anyhow::Re
                 process::signal(pid, Signal::KILL);
             }
         }
-        PostgresAct::PromoteByHand => ask("SELECT pg_promote(false)"),
-        PostgresAct::Checkpoint => ask("CHECKPOINT"),
-        PostgresAct::PauseReplay => ask("SELECT pg_wal_replay_pause()"),
-        PostgresAct::ResumeReplay => ask("SELECT pg_wal_replay_resume()"),
+        PostgresAct::PromoteByHand => ask("SELECT pg_promote(false)")?,
+        PostgresAct::Checkpoint => ask("CHECKPOINT")?,
+        PostgresAct::PauseReplay => ask("SELECT pg_wal_replay_pause()")?,
+        PostgresAct::ResumeReplay => ask("SELECT pg_wal_replay_resume()")?,
         _ => anyhow::bail!("no act of this stage"),
     }
     Ok(())

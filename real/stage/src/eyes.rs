@@ -2,8 +2,8 @@
 //! from an agent's word. Knows nothing of claims.
 //!
 //! Why this is subtle: the members are not seen at one instant, and a machine that stands still for a moment must not
-//! look like an outage. So a member accepts writes only once two looks in a row say so, and no longer once two say not;
-//! whether any process could still commit comes from the newest look alone.
+//! look like an outage. So a member accepts writes as soon as a look says so, and no longer once two say not; whether any
+//! process could still commit comes from the newest look alone.
 
 use crate::ledger::Published;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +48,7 @@ struct Sql {
 struct Known {
     /// Processes of a server that has run out of recovery: those of them that are left.
     writers: BTreeSet<u32>,
-    accepted: [bool; 2],
+    accepted_before: bool,
     accepts: bool,
     timeline: u32,
 }
@@ -123,10 +123,8 @@ impl Known {
     ) -> MemberTruth {
         let primary = look.sql.as_ref().is_some_and(|sql| !sql.in_recovery);
         self.note_writers(look, primary);
-        self.accepted = [self.accepted[1], primary];
-        if self.accepted[0] == self.accepted[1] {
-            self.accepts = primary;
-        }
+        self.accepts = primary || (self.accepts && self.accepted_before);
+        self.accepted_before = primary;
         if let Some(timeline) = look.sql.as_ref().and_then(|sql| sql.timeline) {
             self.timeline = timeline;
         }
@@ -221,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn one_look_makes_no_outage_and_no_primary() {
+    fn one_look_makes_no_outage() {
         let primary = look(Some(7), &[7, 8, 9], Some(false));
         let busy = look(Some(7), &[7, 8, 9], None);
         let looks = [
@@ -233,7 +231,7 @@ mod tests {
             busy,
         ];
         let accepts: Vec<bool> = seen(&looks).iter().map(|(accepts, ..)| *accepts).collect();
-        assert_eq!(accepts, [false, true, true, true, true, false]);
+        assert_eq!(accepts, [true, true, true, true, true, false]);
     }
 
     #[test]
@@ -248,8 +246,8 @@ mod tests {
         assert_eq!(
             seen(&looks),
             [
-                (false, true, Role::Primary),
-                (false, true, Role::Orphaned),
+                (true, true, Role::Primary),
+                (true, true, Role::Orphaned),
                 (false, false, Role::Stopped),
                 (false, false, Role::Starting),
                 (false, false, Role::Standby),

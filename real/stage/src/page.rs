@@ -26,12 +26,16 @@ impl Row {
                     0 => String::new(),
                     some => format!(", {some} not seen from outside"),
                 };
+                let lost = match played.loss_unknown {
+                    true => ", what is lost was not judged",
+                    false => "",
+                };
                 let leader = played
                     .leader_at_end
                     .as_ref()
                     .map_or("nobody", |l| l.as_str());
                 format!(
-                    "holds: {} claims kept{unjudged}; {} promotions, {leader} leads",
+                    "holds: {} claims kept{unjudged}{lost}; {} promotions, {leader} leads",
                     played.kept, played.promotions
                 )
             }

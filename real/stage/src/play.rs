@@ -6,10 +6,12 @@ use crate::deeds::Deeds;
 use crate::eyes::Eyes;
 use crate::house::House;
 use crate::ledger;
+use anyhow::Context;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tanist::testbed::checker;
 use tanist::testbed::clients::{Clients, busy, writer};
+use tanist::testbed::cluster::Cluster;
 use tanist_core::name::MemberName;
 use tanist_core::time::Span;
 use tanist_sim::act::{Act, PostgresAct};
@@ -18,6 +20,7 @@ use tanist_sim::marks::Marks;
 use tanist_sim::moment::Moment;
 use tanist_sim::plan::{Plan, Step};
 use tanist_sim::scenario::claims::Fact;
+use tanist_sim::scenario::fact;
 use tanist_sim::scenario::judge::{Claims, Memory, Refuted, Sight};
 use tanist_sim::truth::{Commits, Truth};
 
@@ -27,6 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const TOLD_FOR: Span = Span::secs(10);
 /// The story begins so long before its first act.
 const PRELUDE: Span = Span::secs(3);
+const ROWS_TRIES: u32 = 25;
+/// A session that commits in a loop has begun by then.
+const LOOPS_BY: Duration = Duration::from_secs(10);
 
 /// What came of it.
 pub struct Played {
@@ -36,6 +42,8 @@ pub struct Played {
     pub broken: Vec<String>,
     /// Claims that nobody can judge from outside.
     pub unjudged: usize,
+    /// Nobody was there in the end to tell what is lost.
+    pub loss_unknown: bool,
     pub leader_at_end: Option<MemberName>,
     pub promotions: usize,
 }
@@ -286,27 +294,65 @@ impl Player<'_> {
             return Ok(());
         };
         self.loops += 1;
-        // Which process it is does not matter here.
-        let (tell, _) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::channel();
         let (node, shared) = (on.to_string(), clients.shared().clone());
         clients.spawn(busy::run(node, access, self.loops, tell, shared));
+        let begun = told.recv_timeout(LOOPS_BY);
+        begun.with_context(|| format!("no session began to commit in a loop on {on}"))?;
         Ok(())
+    }
+
+    /// What is true of a story whose fault never came about proves nothing.
+    fn refuse_untold(&self) -> anyhow::Result<()> {
+        match self.triggers.first() {
+            None => Ok(()),
+            Some(waiting) => anyhow::bail!(
+                "`when {}:` was never seen to come true",
+                fact::show_fact(&waiting.fact)
+            ),
+        }
+    }
+
+    /// The writer's rows, as the owner of the leader key has them; it may be busy for a moment.
+    fn rows_held(&self) -> Result<Vec<u64>, String> {
+        let leader = self
+            .truth
+            .leader_key
+            .as_ref()
+            .ok_or("nobody holds the leader key")?;
+        let member = self
+            .house
+            .cluster
+            .member(leader.as_str())
+            .map_err(|e| e.to_string())?;
+        let mut held = Cluster::rows_on(member);
+        for _ in 0..ROWS_TRIES {
+            if held.is_ok() {
+                break;
+            }
+            std::thread::sleep(LOOK_EVERY);
+            held = Cluster::rows_on(member);
+        }
+        held
     }
 
     /// The last look, with the clients' books closed.
     fn end(mut self) -> anyhow::Result<Played> {
         let journal = self.clients.take().map(Clients::finish).unwrap_or_default();
-        let rows = match self.house.cluster.rows_held() {
-            Ok(held) => Some(checker::rows(&journal.acknowledged, &held)),
-            Err(why) if self.plan.steps.iter().any(cast::counts_lost_commits) => {
-                anyhow::bail!("what is lost cannot be told: {why}");
-            }
-            Err(_) => None,
-        };
+        self.refuse_untold()?;
+        let held = self.rows_held();
+        let rows = held
+            .as_ref()
+            .ok()
+            .map(|held| checker::rows(&journal.acknowledged, held));
         self.commits.acked = journal.acknowledged.len() as u64;
         self.commits.lost = rows.as_ref().map_or(0, |rows| rows.lost.len() as u64);
-        let broken =
+        let mut broken =
             ledger::broken_promises(self.plan, &journal, rows.as_ref(), &self.eyes.published);
+        let counts = self.plan.steps.iter().any(cast::counts_lost_commits);
+        if let Some(why) = held.err().filter(|_| counts) {
+            broken.push(format!("nobody can tell what is lost: {why}"));
+        }
         self.truth.commits = self.commits;
         self.truth.at = self.now();
         self.claims.look_at_end(&Sight {
@@ -319,6 +365,7 @@ impl Player<'_> {
             refuted: self.claims.refuted,
             broken,
             unjudged: self.unjudged,
+            loss_unknown: rows.is_none(),
             leader_at_end: self.truth.leader_key,
             promotions: self.promotions,
         })
