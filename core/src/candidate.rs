@@ -161,7 +161,9 @@ impl Agent {
                 continue;
             };
             let lag = mine.bytes_ahead_of(status.position);
-            if !self.is_fit(Some(answer)) {
+            if status.replay_paused {
+                refusals.push(format!("{member} has its WAL replay paused"));
+            } else if !self.is_fit(Some(answer)) {
                 refusals.push(format!(
                     "{member} is not allowed to promote or not running (state {})",
                     status.state
@@ -218,6 +220,7 @@ mod tests {
             failover_priority: 1,
             watchdog_failed: false,
             streaming: false,
+            replay_paused: false,
             sees_leader: true,
         }
     }

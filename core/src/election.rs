@@ -479,7 +479,8 @@ impl Agent {
     pub fn is_fit(&self, answer: Option<&PeerAnswer>) -> bool {
         match answer {
             Some(PeerAnswer::Status(s)) => {
-                s.in_recovery && s.state == "running" && !s.nofailover && !s.watchdog_failed
+                let may = !s.nofailover && !s.watchdog_failed && !s.replay_paused;
+                s.in_recovery && s.state == "running" && may
             }
             Some(PeerAnswer::Refused | PeerAnswer::TimedOut | PeerAnswer::Garbled(_)) | None => {
                 false
@@ -571,6 +572,7 @@ mod tests {
             failover_priority: priority,
             watchdog_failed: false,
             streaming: false,
+            replay_paused: false,
             sees_leader: false,
         })
     }

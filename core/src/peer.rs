@@ -27,6 +27,9 @@ pub struct PeerStatus {
     pub watchdog_failed: bool,
     /// Streams from an upstream right now (`replication_state`).
     pub streaming: bool,
+    /// Its WAL replay is paused, by somebody or for want of a setting: it takes no leader key (`xlog.paused`).
+    #[serde(default)]
+    pub replay_paused: bool,
     /// The member saw a live leader key when it last read the store.
     pub sees_leader: bool,
 }

@@ -48,6 +48,7 @@ pub fn read(body: &[u8]) -> PeerAnswer {
         failover_priority: tags.failover_priority,
         watchdog_failed: is_true("watchdog_failed"),
         streaming: status.get("replication_state") == Some(&Value::from("streaming")),
+        replay_paused: xlog.get("paused") == Some(&Value::Bool(true)),
         sees_leader: !is_true("cluster_unlocked"),
     })
 }

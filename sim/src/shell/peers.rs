@@ -158,6 +158,10 @@ impl World {
             failover_priority: shape.failover_priority.unwrap_or(1),
             watchdog_failed: false,
             streaming: pg.receiver().is_some(),
+            replay_paused: pg
+                .server
+                .as_ref()
+                .is_some_and(|s| in_recovery && s.replay_paused),
             sees_leader: view
                 .and_then(|view| view.cluster)
                 .is_some_and(|cluster| cluster.leader.is_some()),
