@@ -62,7 +62,7 @@ scenarios:
 	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- run
 
 # The same stories on real servers: those whose acts this machine can do, both worlds compared on a page. In real time.
-STAGE ?= $(addprefix scenarios/,switchover fencing network rewind dcs)
+STAGE ?= $(addprefix scenarios/,switchover fencing network rewind dcs config)
 stage: servers
 	$(CARGO) build $(PROFILE) -p tanist -p tanist-sim -p tanist-stage --bins
 	target/swarm/tanist-sim run --on real --page reports/both-worlds.md $(STAGE)
