@@ -6,7 +6,7 @@ use crate::agent::{Agent, Output};
 use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, LeaseId, Revision, Session};
 use crate::decision::{AcquireReason, ReleaseReason};
 use crate::handover::ABSTAIN;
-use crate::keys::MEMBERS;
+use crate::keys::member_key;
 use crate::leader_key::{Authority, Key, authority_until};
 use crate::local::Server;
 use crate::member::MemberData;
@@ -237,7 +237,7 @@ impl Agent {
     fn lease_of_my_key(&self) -> Option<LeaseId> {
         let name = &self.settings.name;
         let key = self.store.leader().filter(|key| key.owner == *name)?;
-        let written = self.store.value(&format!("{MEMBERS}{name}"))?;
+        let written = self.store.value(&member_key(name))?;
         let mine = MemberData::parse(&written.value)?.is_of(self.boot.instance);
         (mine && written.lease == key.lease).then_some(key.lease)
     }

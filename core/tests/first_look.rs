@@ -5,9 +5,10 @@ use tanist_core::agent::{Agent, Boot, Output};
 use tanist_core::effect::EffectBody;
 use tanist_core::input::Input;
 use tanist_core::name::{MemberName, OpId};
-use tanist_core::postgres::{Ended, PgInput, SideTask};
+use tanist_core::postgres::{DataDir, Ended, Observation, PgInput, Processes, SideTask, Sql};
 use tanist_core::settings::{LocalPostgres, Safety, Settings};
 use tanist_core::time::{Mono, Now, Span, Wall};
+use tanist_core::timeline::{TimelineHistory, TimelineId};
 
 fn at(seconds: u64) -> Now {
     Now {
@@ -63,4 +64,44 @@ fn the_first_look_is_short_and_the_one_after_it_has_its_time() {
         .or_else(|| look(&mut agent, at(10), Input::Wakeup))
         .unwrap();
     assert_eq!(allowed, Span::secs(5));
+}
+
+/// The disk and the server were both too slow: what it is, nobody knows.
+fn told_nothing(op: OpId) -> Input {
+    let observation = Observation {
+        data_dir: DataDir::Unreadable("no answer in time".into()),
+        processes: Processes {
+            postmaster: Some(7),
+            backends: 1,
+        },
+        sql: Sql::Silent("no answer in time".into()),
+        history: TimelineHistory::bare(TimelineId(1)),
+        promoted: Vec::new(),
+        standby_signal: false,
+        roles_owed: false,
+        led_last: false,
+        copy: None,
+    };
+    Input::Postgres(PgInput::Observed {
+        op: Some(op),
+        observation,
+    })
+}
+
+#[test]
+fn a_first_look_that_tells_nothing_is_taken_once_more_within_the_time_of_grace() {
+    let mut agent = agent();
+    let (first, _) = look(&mut agent, at(0), Input::Wakeup).unwrap();
+    let (second, allowed) = look(&mut agent, at(1), told_nothing(first)).unwrap();
+    assert_eq!(
+        allowed,
+        Span::secs(1),
+        "to the end of the two seconds of grace"
+    );
+    assert_eq!(agent.view().observed, None);
+    look(&mut agent, at(2), told_nothing(second));
+    assert!(
+        agent.view().observed.is_some(),
+        "what was seen by then has to do"
+    );
 }
