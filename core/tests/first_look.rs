@@ -1,36 +1,19 @@
 //! How long the first look at the own server may take: short beside a server that does not react, and as long as any
 //! other once a short one has failed, or a slow disk would never be seen.
 
+mod support;
+
+use support::{at, settings};
 use tanist_core::agent::{Agent, Boot, Output};
 use tanist_core::effect::EffectBody;
 use tanist_core::input::Input;
-use tanist_core::name::{MemberName, OpId};
+use tanist_core::name::OpId;
 use tanist_core::postgres::{DataDir, Ended, Observation, PgInput, Processes, SideTask, Sql};
-use tanist_core::settings::{LocalPostgres, Safety, Settings};
-use tanist_core::time::{Mono, Now, Span, Wall};
+use tanist_core::time::{Now, Span};
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 
-fn at(seconds: u64) -> Now {
-    Now {
-        mono: Mono::default() + Span::secs(seconds),
-        wall: Wall(1_700_000_000_000_000).plus(Span::secs(seconds)),
-    }
-}
-
 fn agent() -> Agent {
-    let settings = Settings {
-        scope: "demo".into(),
-        namespace: "service".into(),
-        name: MemberName::from("a"),
-        api_url: "http://127.0.0.1:8008/patroni".into(),
-        conn_url: "postgres://127.0.0.1:5432/postgres".into(),
-        proxy_url: None,
-        tags: Default::default(),
-        bootstrap: None,
-        postgresql: LocalPostgres::default(),
-        safety: Safety::default(),
-    };
-    Agent::new(settings, Boot::default(), 7, at(0))
+    Agent::new(settings(), Boot::default(), 7, at(0))
 }
 
 /// The look that the agent asks for when this is put in, and how long it may take.

@@ -1,37 +1,17 @@
 //! A recording replays bit for bit, and whatever was done to it is told at the exact line.
 
+mod support;
+
 use proptest::prelude::*;
+use support::{at, settings};
 use tanist_core::agent::{Agent, Boot, Output};
 use tanist_core::dcs::{DcsInput, DcsOutcome};
 use tanist_core::input::Input;
-use tanist_core::name::{MemberName, OpId};
+use tanist_core::name::OpId;
 use tanist_core::postgres::PgInput;
 use tanist_core::record::{Header, Recording, line_sum, lost_line, split_sum};
 use tanist_core::replay::{Change, Difference, How, Replayed, State, Until, replay, replay_with};
-use tanist_core::settings::{LocalPostgres, Safety, Settings};
-use tanist_core::time::{Mono, Now, Span, Wall};
-
-fn settings() -> Settings {
-    Settings {
-        scope: "demo".into(),
-        namespace: "service".into(),
-        name: MemberName::from("a"),
-        api_url: "http://127.0.0.1:8008/patroni".into(),
-        conn_url: "postgres://127.0.0.1:5432/postgres".into(),
-        proxy_url: None,
-        tags: Default::default(),
-        bootstrap: None,
-        postgresql: LocalPostgres::default(),
-        safety: Safety::default(),
-    }
-}
-
-fn at(seconds: u64) -> Now {
-    Now {
-        mono: Mono::default() + Span::secs(seconds),
-        wall: Wall(1_700_000_000_000_000).plus(Span::secs(seconds)),
-    }
-}
+use tanist_core::time::Span;
 
 fn input(n: u64) -> Input {
     match n % 4 {
