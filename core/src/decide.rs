@@ -238,19 +238,17 @@ impl Agent {
         if let Some(exit) = self.foreign_system(cluster, control) {
             return exit;
         }
-        match &cluster.initialize {
-            Initialize::InProgress { .. } => self.decide_unfinished(now),
-            Initialize::Absent | Initialize::Done(_) | Initialize::Unreadable(_) => {
-                match self.decide_election(now, cluster) {
-                    Decision::Acquire { .. } => Decision::Acquire {
-                        why: AcquireReason::RunningPrimary,
-                    },
-                    Decision::Wait(Waiting::Election(_)) if self.election.ballot.is_some() => {
-                        immediate(StopReason::NeverHadKey)
-                    }
-                    other => other,
-                }
+        if self.somebody_founds(cluster) {
+            return self.decide_unfinished(now);
+        }
+        match self.decide_election(now, cluster) {
+            Decision::Acquire { .. } => Decision::Acquire {
+                why: AcquireReason::RunningPrimary,
+            },
+            Decision::Wait(Waiting::Election(_)) if self.election.ballot.is_some() => {
+                immediate(StopReason::NeverHadKey)
             }
+            other => other,
         }
     }
 
@@ -606,17 +604,17 @@ impl Agent {
         if let Some(ElectionLoss::NumberOfAnother { opener, .. }) = self.is_on_anothers_number() {
             return stop(StopReason::Diverged { leader: opener });
         }
-        match &cluster.initialize {
-            // A standby never founds a cluster: its primary may be alive elsewhere.
-            Initialize::Absent if !self.seen_initialized => Decision::Exit {
+        if self.somebody_founds(cluster) {
+            return self.decide_unfinished(now);
+        }
+        // A standby never founds a cluster: its primary may be alive elsewhere.
+        if matches!(cluster.initialize, Initialize::Absent) && !self.seen_initialized {
+            return Decision::Exit {
                 code: 1,
                 why: ExitReason::StandbyCannotFound,
-            },
-            Initialize::InProgress { .. } => self.decide_unfinished(now),
-            Initialize::Absent | Initialize::Done(_) | Initialize::Unreadable(_) => {
-                self.decide_election(now, cluster)
-            }
+            };
         }
+        self.decide_election(now, cluster)
     }
 
     /// Nobody leads and PostgreSQL is down: start it read-only, so that it can serve reads and stand for election.

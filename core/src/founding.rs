@@ -5,7 +5,7 @@
 use crate::agent::{Agent, Output};
 use crate::cluster::{Cluster, Initialize};
 use crate::config::missing_modes;
-use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, Precondition, Revision};
+use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, LeaseId, Precondition, Revision};
 use crate::decision::{AcquireReason, Decision, ReleaseReason, StartReason, StopReason, Waiting};
 use crate::keys;
 use crate::local::Server;
@@ -145,6 +145,17 @@ impl Agent {
             return self.take_founders_key(now);
         }
         Decision::Wait(Waiting::SomebodyBootstraps)
+    }
+
+    /// A Tanist binds its claim to its session. An empty `initialize` without one, where this life has seen the cluster's
+    /// identifier, was emptied: nobody is at work.
+    pub fn somebody_founds(&self, cluster: &Cluster) -> bool {
+        match &cluster.initialize {
+            Initialize::InProgress { lease, .. } => {
+                *lease != LeaseId::NONE || !self.seen_initialized
+            }
+            Initialize::Absent | Initialize::Done(_) | Initialize::Unreadable(_) => false,
+        }
     }
 
     fn take_founders_key(&self, now: Now) -> Decision {

@@ -1,6 +1,7 @@
 //! Everything that can be done to a world: faults, repairs and deeds of operators, as plain data.
 //! Knows nothing of when or why; `plan.rs` holds acts with their times and triggers.
 
+use crate::pg::archive::Archiving;
 use crate::shape::ClientShape;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -110,6 +111,8 @@ pub enum PostgresAct {
     },
     PauseReplay,
     ResumeReplay,
+    /// What becomes of its archive command from now on.
+    Archiving(Archiving),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use crate::event::{HowEnded, What};
 use crate::host::{Power, Wanted, WatchState};
 use crate::invariants::assumptions::Assumption;
 use crate::marks::Mark;
+use crate::pg::archive::Archiving;
 use crate::pg::instance::{DataDir, Flushing, Space};
 use crate::shape::ClusterShape;
 use crate::store::servers::{ServerChanged, ServerState, election_delay};
@@ -141,6 +142,7 @@ impl World {
             PostgresAct::BeginServerLoop { every } => self.begin_server_loop(seat, every),
             PostgresAct::PauseReplay => self.pause_replay(seat, true),
             PostgresAct::ResumeReplay => self.pause_replay(seat, false),
+            PostgresAct::Archiving(archiving) => self.set_archiving(seat, archiving),
         }
     }
 
@@ -552,6 +554,7 @@ impl World {
         self.thaw_postmaster(seat);
         self.unhang_start(seat);
         self.pause_replay(seat, false);
+        self.set_archiving(seat, Archiving::Works);
         self.thaw_fencer(seat);
         self.thaw_agent(seat);
         // A watch that would never notice is beyond what an agent can be asked to survive.

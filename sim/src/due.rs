@@ -182,6 +182,7 @@ pub enum PgDue {
     Disconnected {
         id: u64,
     },
+    ArchiverGaveUp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

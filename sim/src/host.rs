@@ -116,6 +116,8 @@ pub struct Lane {
     pub source_timeline: Option<TimelineId>,
     /// The source was in recovery when this began.
     pub source_recovering: bool,
+    /// Did its archive command work when the operation began?
+    pub archive_takes: bool,
 }
 
 pub struct FencerProcess {

@@ -56,6 +56,8 @@ marks! {
     CloneBroke Often "clone-broke";
     FencerReplaced Often "fencer-replaced";
     RequestRefused Often "request-refused";
+    StopWaitsForArchiver Often "stop-waits-for-archiver";
+    RestoredFromArchive Often "restored-from-archive";
 }
 
 /// Marks hit by one run.

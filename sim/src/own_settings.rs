@@ -51,6 +51,7 @@ pub fn cluster_of(files: &[(String, String)]) -> Result<Own, String> {
     shape.rewind.wal_log_hints = keeps_hints(first, &config);
     shape.rewind.remove_data_directory_on_rewind_failure = config.remove_on_rewind_failure;
     shape.rewind.remove_data_directory_on_diverged_timelines = config.remove_on_diverged_timelines;
+    shape.archive = archives(&config);
     let own = mapping(first, "tanist");
     let wrong = |why| format!("{path}: {why}");
     shape.fencer = fencer(&own).map_err(wrong)?;
@@ -140,6 +141,11 @@ fn keeps_hints(root: &Map<String, Value>, config: &Config) -> bool {
     let hinted = config.parameters.get("wal_log_hints").is_some_and(on);
     let initdb = mapping(root, "bootstrap").remove("initdb");
     hinted || initdb.is_some_and(|options| options.to_string().contains("data-checksums"))
+}
+
+fn archives(config: &Config) -> bool {
+    let mode = config.parameters.get("archive_mode");
+    mode.is_some_and(|mode| matches!(mode.as_str(), "on" | "always" | "true" | "yes" | "1"))
 }
 
 fn fencer(own: &Map<String, Value>) -> Result<FencerMode, String> {

@@ -27,6 +27,8 @@ pub struct ClusterShape {
     pub stop_budget: Span,
     /// What the agents believe about how far clock rates may differ, in millionths.
     pub clock_drift_ppm: u32,
+    /// Every primary hands its WAL to one archive, and every standby may fetch from it.
+    pub archive: bool,
     pub clients: ClientShape,
 }
 
@@ -108,6 +110,7 @@ impl ClusterShape {
             fencer: FencerMode::Required,
             stop_budget: Span::secs(2),
             clock_drift_ppm: 5_000,
+            archive: false,
             clients: ClientShape {
                 roaming_every: Span::secs(1),
                 stubborn_every: Span::secs(2),

@@ -14,6 +14,7 @@ use crate::invariants::Oracle;
 use crate::marks::{Mark, Marks};
 use crate::moment::Moment;
 use crate::operator::Requests;
+use crate::pg::archive::Archive;
 use crate::pg::instance::Instance;
 use crate::pg::wal::Wal;
 use crate::sabotage::{Canary, Sabotage};
@@ -27,6 +28,7 @@ use tanist_core::agent::{Boot, Output};
 use tanist_core::input::Input;
 use tanist_core::name::MemberName;
 use tanist_core::peer::PeerAnswer;
+use tanist_core::postgres::SystemId;
 use tanist_core::settings::Settings;
 use tanist_core::time::{Now, Span};
 use tanist_core::timeline::TimelineId;
@@ -64,6 +66,7 @@ pub struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) pgs: Vec<Instance>,
     pub(crate) wal: Wal,
+    pub(crate) archives: BTreeMap<SystemId, Archive>,
     pub(crate) stream_ids: u64,
     pub(crate) copies_begun: u64,
     pub(crate) app: App,
@@ -109,6 +112,7 @@ impl World {
             hosts: (0..members).map(Host::new).collect(),
             pgs: (0..members).map(|_| Instance::default()).collect(),
             wal: Wal::default(),
+            archives: BTreeMap::new(),
             stream_ids: 0,
             copies_begun: 0,
             app: App::new(shape.clients),
@@ -366,6 +370,7 @@ impl World {
             PgDue::ReplyArrives { id, lsn, sent_at } => self.reply_arrives(seat, id, lsn, sent_at),
             PgDue::StallCheck { id } => self.stall_check(seat, id),
             PgDue::Disconnected { id } => self.disconnected(seat, id),
+            PgDue::ArchiverGaveUp => self.archiver_gave_up(seat),
         }
     }
 

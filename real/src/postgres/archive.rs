@@ -11,7 +11,8 @@ use std::io::ErrorKind;
 use tokio::process::Command;
 
 /// Hands each segment marked `.ready`, oldest first, to archive_command, and marks it `.done`. A segment
-/// that the command refuses is told and left: an archive that is away must not keep the member away.
+/// that the command refuses is told and left: an archive that is away must not keep the member away, and one that
+/// does not answer is waited for once.
 pub async fn archive_waiting(work: &Work) -> Outcome {
     let mode = setting(work, "archive_mode").await?;
     if !matches!(mode.as_deref(), Some("on" | "always")) {
@@ -23,8 +24,12 @@ pub async fn archive_waiting(work: &Work) -> Outcome {
     for name in waiting(work)? {
         work.cancel.check()?;
         work.progress(format!("archiving {name}"));
-        if let Err(why) = archive(work, &template, &name).await? {
+        let patience = Deadline::after(work.settings().pg_ctl_timeout);
+        if let Err(why) = archive(work, &template, &name, patience).await? {
             work.progress(format!("archive_command failed for {name}: {why}"));
+            if patience.is_over() {
+                break;
+            }
         }
     }
     Ok(())
@@ -77,15 +82,27 @@ fn waiting(work: &Work) -> Outcome<Vec<String>> {
     Ok(names)
 }
 
-async fn archive(work: &Work, template: &str, name: &str) -> Outcome<Result<(), String>> {
+async fn archive(
+    work: &Work,
+    template: &str,
+    name: &str,
+    patience: Deadline,
+) -> Outcome<Result<(), String>> {
     let settings = work.settings();
     let mut command = Command::new("/bin/sh");
     command
         .arg("-c")
         .arg(expand(template, name))
         .current_dir(&settings.data_dir);
-    let deadline = Some(Deadline::after(settings.pg_ctl_timeout));
-    let output = match tool::run(command, &settings.pgpass, deadline, &work.cancel, |_| ()).await {
+    let output = match tool::run(
+        command,
+        &settings.pgpass,
+        Some(patience),
+        &work.cancel,
+        |_| (),
+    )
+    .await
+    {
         Ok(output) => output,
         Err(Trouble::Cancelled) => return Err(Trouble::Cancelled),
         Err(Trouble::Failed(why)) => return Ok(Err(why)),

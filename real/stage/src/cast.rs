@@ -81,6 +81,7 @@ fn of_act(act: &Act) -> Option<String> {
                 | PostgresAct::BeginServerLoop { .. }
                 | PostgresAct::PauseReplay
                 | PostgresAct::ResumeReplay
+                | PostgresAct::Archiving(_)
         ),
         Act::Host { act, .. } => matches!(
             act,

@@ -18,6 +18,7 @@ use tanist_core::operator::{Answer, Refusal};
 use tanist_core::time::Span;
 use tanist_sim::act::{Act, AgentAct, FencerAct, HostAct, OperatorAct, PostgresAct, StoreAct, Who};
 use tanist_sim::event::Role;
+use tanist_sim::pg::archive::Archiving;
 use tanist_sim::shape::ClusterShape;
 use tanist_sim::truth::Truth;
 
@@ -276,6 +277,9 @@ impl Deeds {
             if member.agent().is_none() {
                 member.start()?;
             }
+            if let Some(archive) = &house.archive {
+                archive.set(&MemberName::from(member.name()), Archiving::Works)?;
+            }
         }
         Ok(())
     }
@@ -411,6 +415,11 @@ fn on_postgres(house: &House, name: &MemberName, act: PostgresAct) -> anyhow::Re
         PostgresAct::PromoteByHand => ask("SELECT pg_promote(false)")?,
         PostgresAct::Checkpoint => ask("CHECKPOINT")?,
         PostgresAct::PauseReplay => ask("SELECT pg_wal_replay_pause()")?,
+        PostgresAct::Archiving(how) => {
+            if let Some(archive) = &house.archive {
+                archive.set(name, how)?;
+            }
+        }
         PostgresAct::ResumeReplay => ask("SELECT pg_wal_replay_resume()")?,
         _ => anyhow::bail!("no act of this stage"),
     }

@@ -1,6 +1,7 @@
 //! The real cluster that a scenario asks for: members, timings, tags, each in a network of its own where links are cut.
 //! Knows nothing of what will happen to it.
 
+use crate::archive::Archive;
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ const WHOLE_BY: Duration = Duration::from_secs(120);
 pub struct House {
     pub cluster: Cluster,
     pub network: Option<Network>,
+    pub archive: Option<Archive>,
 }
 
 impl House {
@@ -47,11 +49,15 @@ impl House {
             wanted.store_host = network.gateway();
         }
         let folder = Folder::temporary("tanist-stage", Account::ordinary()?)?;
+        let archive = shape.archive.then(|| Archive::build(&folder)).transpose()?;
         let cluster = Cluster::prepare(&wanted, folder)?;
         for (member, shape) in cluster.members().iter().zip(&shape.members) {
             let text = std::fs::read_to_string(member.config())?;
             let mut file: Value = serde_json::from_str(&text)?;
             merge(&mut file, &for_one(shape));
+            if let Some(archive) = &archive {
+                merge(&mut file, &archive.settings(&shape.name));
+            }
             std::fs::write(member.config(), format!("{file:#}\n"))?;
         }
         cluster.member(first.as_str())?.start()?;
@@ -64,7 +70,11 @@ impl House {
             }
         }
         cluster.wait_healthy(WHOLE_BY)?;
-        Ok(House { cluster, network })
+        Ok(House {
+            cluster,
+            network,
+            archive,
+        })
     }
 }
 

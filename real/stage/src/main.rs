@@ -1,6 +1,7 @@
 //! `tanist-stage`: plays scenarios of the simulator on real servers of this machine and compares the two worlds.
 //! `tanist-sim run --on real` calls it. Exit codes as the simulator's: 0 passed, 1 found something, 2 usage, 125 cannot run.
 
+mod archive;
 mod cast;
 mod deeds;
 mod eyes;

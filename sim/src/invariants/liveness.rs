@@ -198,9 +198,14 @@ impl World {
         let foreign = mine.is_whole() && system(mine) != system(leads);
         // The history file of a timeline that a promotion opened and never wrote to: started, the server looks for it.
         let reached = self.wal.timeline(mine.wal.branch);
-        let mut opened = self.pgs[seat.index()].promoted.iter();
-        let orphan =
-            mine.newest_known.timeline > reached && opened.any(|mark| mark.timeline > reached);
+        let opened = |number| {
+            let mut marks = self.pgs[seat.index()].promoted.iter();
+            marks.any(|mark| mark.timeline == number)
+        };
+        let newest = mine.newest_known.timeline;
+        // Or it was given another's WAL of that number by the archive: nobody can tell from outside whose it is.
+        let same_number = self.wal.timeline(leads.wal.branch) == reached;
+        let orphan = opened(newest) && (newest > reached || same_number);
         let leaves = !self.wal.is_prefix(mine.wal, leads.wal);
         let diverged = mine.is_whole() && (leaves || orphan);
         let failed = self.oracle.evidence.rewinds_failed.get(&seat);
@@ -209,6 +214,18 @@ impl World {
         foreign
             || (half_rewound && !policy.remove_data_directory_on_rewind_failure)
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
+    }
+
+    /// The newest timeline of the archive was opened by hand, and nothing here is on it: PostgreSQL starts no standby until
+    /// a person has taken the history file away.
+    fn is_led_astray(&self, seat: Seat) -> bool {
+        let by_hand = &self.oracle.evidence.promoted_by_hand;
+        let foreign = self.foreign_line(seat);
+        foreign.is_some_and(|line| {
+            by_hand
+                .iter()
+                .any(|branch| self.wal.history(*branch) == line)
+        })
     }
 
     fn rewind_policy(&self) -> RewindPolicy {
@@ -227,6 +244,9 @@ impl World {
     fn is_promoted_astray(&self) -> bool {
         if self.oracle.evidence.promoted_by_hand.is_empty() {
             return false;
+        }
+        if (0..self.pgs.len() as u8).any(|at| self.is_led_astray(Seat(at))) {
+            return true;
         }
         let timeline = |dir: &DataDir| self.wal.timeline(dir.wal.branch);
         let newest = self.pgs.iter().map(|pg| timeline(&pg.dir)).max();

@@ -79,6 +79,7 @@ impl World {
                 self.acked(commit, seat, timeline);
             }
         }
+        self.finish_segments(seat);
         self.send_wal(seat);
     }
 

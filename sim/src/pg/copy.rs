@@ -5,6 +5,7 @@ use crate::act::Trouble;
 use crate::due::{CommandStep, Due, Ticket};
 use crate::invariants::rewind_preconditions::Source;
 use crate::marks::Mark;
+use crate::pg::archive::Segments;
 use crate::pg::instance::{Control, DataDir, Layout, Phase, Space};
 use crate::pg::streaming::data_hop;
 use crate::pg::wal::{CHECKPOINT_BYTES, Position};
@@ -51,7 +52,12 @@ impl World {
             | Operation::Stop { .. }
             | Operation::Promote { .. } => {}
         }
-        let at = self.now() + clone_takes.unwrap_or(usual);
+        // The adapter hands over what waits for the archive before anything replaces it.
+        let archiving = match operation {
+            Operation::Rewind { .. } | Operation::CrashRecovery => self.archive_waiting(seat),
+            _ => Span::ZERO,
+        };
+        let at = self.now() + clone_takes.unwrap_or(usual) + archiving;
         self.agenda.enter(at, Due::Command { seat, ticket, step });
     }
 
@@ -267,6 +273,7 @@ impl World {
 
     fn rewound(&mut self, seat: Seat, common: Position, theirs: &DataDir) {
         self.mark(Mark::RewindDone);
+        self.check_unarchived(seat);
         self.pgs[seat.index()].forget_leading();
         let dir = &mut self.pgs[seat.index()].dir;
         // Files and WAL are the source's now; it is consistent at the source's present end.
@@ -275,6 +282,7 @@ impl World {
         dir.newest_known = theirs.newest_known.clone();
         dir.corrupt = theirs.corrupt;
         dir.slots.clear();
+        dir.segments = Segments::default();
         dir.standby_signal = true;
         dir.control = Control {
             state: DbState::InArchiveRecovery,
@@ -302,6 +310,7 @@ impl World {
         pg.dir.control.checkpoint = start.lsn;
         pg.dir.control.timeline = self.wal.timeline(at.branch);
         pg.dir.control.consistent_at = None;
+        pg.dir.segments.finish(at);
         pg.settle();
         Ended::Done
     }

@@ -4,6 +4,7 @@
 use crate::act::Trouble;
 use crate::due::Ticket;
 use crate::moment::Moment;
+use crate::pg::archive::{Archiving, Segments};
 use crate::pg::limits::Limits;
 use crate::pg::wal::{CommitId, Position};
 use crate::wire::Seat;
@@ -53,6 +54,7 @@ pub struct DataDir {
     pub upstream: Option<Upstream>,
     pub parameters: BTreeMap<String, String>,
     pub slots: BTreeMap<String, Option<Lsn>>,
+    pub segments: Segments,
     /// It streamed WAL onto an end that the upstream never had: its pages are worthless.
     pub corrupt: bool,
 }
@@ -115,6 +117,8 @@ pub enum Stopping {
     Checkpoint,
     /// Connected standbys must receive it.
     WaitingForStandbys,
+    /// The last segments must be archived; its control file is clean by now.
+    WaitingForArchiver,
     /// SIGQUIT was sent to everybody.
     Immediate,
     /// A fast stop that will never end by itself.
@@ -128,6 +132,7 @@ impl Stopping {
             Stopping::EndingSessions
             | Stopping::Checkpoint
             | Stopping::WaitingForStandbys
+            | Stopping::WaitingForArchiver
             | Stopping::Hanging => StopMode::Fast,
         }
     }
@@ -207,6 +212,7 @@ pub struct Instance {
     pub copy: Option<u64>,
     pub flushing: Flushing,
     pub space: Space,
+    pub archiving: Archiving,
     /// Counts starts; what was due for an earlier one is void.
     pub run: u32,
     pub server: Option<Server>,
@@ -236,6 +242,7 @@ impl DataDir {
             upstream: None,
             parameters: BTreeMap::new(),
             slots: BTreeMap::new(),
+            segments: Segments::default(),
             corrupt: false,
         }
     }
@@ -271,6 +278,7 @@ impl Default for Instance {
             copy: None,
             flushing: Flushing::Honest,
             space: Space::Left,
+            archiving: Archiving::Works,
             run: 0,
             server: None,
             troubles: Vec::new(),

@@ -5,6 +5,7 @@ use crate::due::{AgentDue, CommandStep, Ticket};
 use crate::event::What;
 use crate::host::Lane;
 use crate::marks::Mark;
+use crate::pg::archive::Archiving;
 use crate::pg::instance::{Layout, Phase};
 use crate::wire::Seat;
 use crate::world::World;
@@ -46,6 +47,7 @@ impl World {
             term,
             source_run: source.map(|(run, ..)| run),
             source_timeline: source.map(|(_, timeline, _)| timeline),
+            archive_takes: self.pgs[seat.index()].archiving == Archiving::Works,
             source_recovering: source.is_some_and(|(.., recovering)| recovering),
         });
         let (member, verb) = (self.name(seat), operation.verb().to_string());

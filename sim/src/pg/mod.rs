@@ -6,9 +6,10 @@
 //! that lags a promotion; crash recovery and the consistency point; fast and immediate stop, a fast stop
 //! waiting for sessions and for standbys; promotion to the newest known timeline + 1; streaming with the
 //! checks that PostgreSQL makes (numbers and positions, not content); base backup and rewind that take
-//! time, can be cut, and leave half-made directories; slots. What it has not: archives, synchronous
-//! replication, logical slots, WAL removal, tablespaces.
+//! time, can be cut, and leave half-made directories; slots; an archive with its commands. What it has not:
+//! synchronous replication, logical slots, WAL removal, tablespaces.
 
+pub mod archive;
 pub mod commit;
 pub mod copy;
 pub mod instance;

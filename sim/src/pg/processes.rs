@@ -218,7 +218,12 @@ impl World {
             Some(Stopping::EndingSessions) => {
                 self.pg_due(seat, Span::millis(5), PgDue::SessionsEnded);
             }
-            Some(Stopping::Checkpoint | Stopping::WaitingForStandbys | Stopping::Hanging)
+            Some(
+                Stopping::Checkpoint
+                | Stopping::WaitingForStandbys
+                | Stopping::WaitingForArchiver
+                | Stopping::Hanging,
+            )
             | None => {}
         }
     }

@@ -12,7 +12,6 @@ use crate::world::World;
 use tanist_core::lsn::Lsn;
 use tanist_core::postgres::{DbState, Ended};
 use tanist_core::time::Span;
-use tanist_core::timeline::TimelineId;
 
 impl World {
     /// The promote signal, given by an agent or past it. An error: the server took no notice.
@@ -77,7 +76,8 @@ impl World {
             return;
         }
         let by_hand = server.by_hand;
-        let timeline = TimelineId(pg.dir.newest_known.timeline.0 + 1);
+        let timeline = self.next_timeline(seat);
+        let pg = &mut self.pgs[seat.index()];
         let fork = self.wal.promote(pg.dir.wal, timeline);
         // The history file is durable before anything is written on the new timeline.
         pg.dir.learn(self.wal.history(fork.branch));
@@ -143,6 +143,7 @@ impl World {
         pg.dir.control.consistent_at = None;
         pg.settle();
         self.report_limits(seat);
+        self.opens_segments(seat, fork.lsn);
     }
 
     fn note_two_forks(&mut self, seat: Seat) {
@@ -190,6 +191,7 @@ impl World {
                 pg.dir.control.checkpoint = start.lsn;
                 pg.dir.control.timeline = self.wal.timeline(at.branch);
                 pg.settle();
+                self.finish_segments(seat);
                 self.send_wal(seat);
             }
             // A restartpoint.

@@ -49,7 +49,10 @@ impl World {
     ) {
         let pg = &mut self.pgs[seat.index()];
         match role {
-            StartAs::Standby { upstream: Some(_) } => pg.forget_leading(),
+            StartAs::Standby { upstream: Some(_) } => {
+                pg.forget_leading();
+                pg.dir.segments.follow();
+            }
             StartAs::Standby { upstream: None } => pg.led_last |= !pg.dir.standby_signal,
             StartAs::Primary => {}
         }
@@ -71,6 +74,7 @@ impl World {
         let started_at = self.hosts[seat.index()].clock.now(self.now()).wall;
         let usual = self.chance.pg.span(Span::millis(100), Span::millis(1_500));
         let pid = 1_000 + self.chance.pg.below(30_000) as u32;
+        let is_lost = !self.finds_its_line(seat);
         let pg = &mut self.pgs[seat.index()];
         let takes = pg.meets(|trouble| match trouble {
             Trouble::StartTakes(span) => Some(span),
@@ -80,9 +84,11 @@ impl World {
         let fails = pg.meets(|trouble| (trouble == Trouble::StartFails).then_some(()));
         let limits = Limits::of(&pg.dir.parameters);
         let too_little = pg.dir.standby_signal && !limits.cover(pg.dir.control.limits);
-        let fails = fails.or(too_little.then_some(()));
+        let fails = fails.or((too_little || is_lost).then_some(()));
         pg.run += 1;
         pg.dir.control.state = match (pg.dir.standby_signal, pg.dir.control.state) {
+            // The line is looked for before the control file is written (`InitWalRecovery`).
+            (true, as_it_was) if is_lost => as_it_was,
             (true, _) => DbState::InArchiveRecovery,
             (false, DbState::ShutDown) => DbState::StartingUp,
             (false, _) => DbState::InCrashRecovery,
@@ -161,6 +167,7 @@ impl World {
         pg.dir.control.consistent_at = None;
         pg.settle();
         self.report_limits(seat);
+        self.opens_segments(seat, start.lsn);
         let op = server_waits_for(self.pgs[seat.index()].server.as_mut());
         self.finish_op(seat, op, Ended::Done);
         self.begin_server_loop_if_shaped(seat);

@@ -129,10 +129,11 @@ impl World {
             pg.dir.control.checkpoint = start.lsn;
             pg.dir.control.timeline = self.wal.timeline(at.branch);
             pg.dir.control.state = DbState::ShutDown;
+            self.finish_last_segment(seat);
         } else {
             pg.dir.control.state = DbState::ShutDownInRecovery;
         }
-        pg.settle();
+        self.pgs[seat.index()].settle();
         self.send_wal(seat);
         self.end_when_standbys_have_it(seat);
     }
@@ -158,7 +159,7 @@ impl World {
                 .is_some_and(|r| r.confirmed < end)
         });
         if !behind {
-            self.all_processes_gone(seat);
+            self.end_when_archived(seat);
         }
     }
 

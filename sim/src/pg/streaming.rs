@@ -64,6 +64,7 @@ impl World {
         if server.stopping.is_some() {
             return;
         }
+        self.restore(seat);
         let Some(upstream) = self.pgs[seat.index()].dir.upstream.clone() else {
             return;
         };

@@ -8,7 +8,7 @@ use crate::shape::{ClusterShape, CommitMode, MemberShape, StartWhen};
 use tanist_core::settings::FencerMode;
 
 /// Words that follow the members' names, each with its value.
-pub const OPTIONS: [&str; 19] = [
+pub const OPTIONS: [&str; 20] = [
     "dcs",
     "ttl",
     "loop",
@@ -24,6 +24,7 @@ pub const OPTIONS: [&str; 19] = [
     "fencer",
     "stop-budget",
     "drift",
+    "archive",
     "clients",
     "stubborn",
     "server-loop",
@@ -71,6 +72,7 @@ pub fn read_option(line: &mut Line<'_>, shape: &mut ClusterShape) -> Result<(), 
             shape.clock_drift_ppm = u32::try_from(ppm)
                 .map_err(|_| line.refuse_last("an allowance for drift is not negative"))?;
         }
+        "archive" => shape.archive = line.entry(&SWITCH)?,
         "clients" => shape.clients.roaming_every = line.span()?,
         "stubborn" => shape.clients.stubborn_every = line.span()?,
         "server-loop" => shape.clients.server_loop_every = line.span()?,
@@ -149,6 +151,7 @@ pub fn show_options(shape: &ClusterShape) -> (String, Vec<String>) {
             ("fencer", word_of(&FENCERS, s.fencer).to_string()),
             ("stop-budget", show_span(s.stop_budget)),
             ("drift", format!("{}ppm", s.clock_drift_ppm)),
+            ("archive", on(s.archive)),
             ("clients", show_span(s.clients.roaming_every)),
             ("stubborn", show_span(s.clients.stubborn_every)),
             ("server-loop", show_span(s.clients.server_loop_every)),

@@ -4,6 +4,7 @@ use crate::act::{
     Act, AgentAct, End, FencerAct, HostAct, Lane, Link, OperatorAct, PostgresAct, Shift, StoreAct,
     Switch, Trouble, Way, Who, WireAct,
 };
+use crate::pg::archive::Archiving;
 use crate::shape::ClusterShape;
 use crate::streams::Stream;
 use tanist_core::time::Span;
@@ -109,7 +110,15 @@ faults! {
     "keys-deleted" BreaksAnAssumption |d, c| (Act::Store(StoreAct::DeleteKey(a_key(d, c))), None);
     "promoted-by-hand" BreaksAnAssumption |_, _| (postgres(Who::Standby, PostgresAct::PromoteByHand), None);
     "stopped-by-hand" BreaksAnAssumption |d, c| { let w = member(d, c); (postgres(w.clone(), PostgresAct::StopByHand), Some(postgres(w, PostgresAct::StartByHand))) };
+    "archive-fails" Ordinary |d, c| archiving(d, c, Archiving::Fails);
+    "archive-hangs" Ordinary |d, c| archiving(d, c, Archiving::Hangs);
     "ttl-changed" Ordinary |d, _| { let ttl = *d.pick(&[20, 30, 60]).unwrap_or(&30); (operator(OperatorAct::PatchConfig { patch: format!("{{\"ttl\": {ttl}}}") }), None) };
+}
+
+fn archiving(draw: &mut Stream, cluster: &ClusterShape, how: Archiving) -> Drawn {
+    let who = member(draw, cluster);
+    let at = |how| postgres(who.clone(), PostgresAct::Archiving(how));
+    (at(how), Some(at(Archiving::Works)))
 }
 
 /// Some of it is senseless, as what people type is now and then.

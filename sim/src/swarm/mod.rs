@@ -25,6 +25,7 @@ pub fn plan(seed: u64, chaos: Span) -> Plan {
     let mut draw = Stream::named(seed, "plan");
     let mut cluster = cluster::draw(&mut draw);
     cluster::misname(&mut Stream::named(seed, "namesake"), &mut cluster);
+    cluster.archive = Stream::named(seed, "archive").chance(300);
     drawn(draw, cluster, seed, chaos)
 }
 

@@ -2,6 +2,8 @@
 //! trouble its next operation meets.
 
 use crate::act::{Act, AgentAct, FencerAct, HostAct, PostgresAct, Shift, Trouble, Who};
+use crate::pg::archive::Archiving;
+use crate::scenario::claims::word_of;
 use crate::scenario::lex::{Complaint, show_span};
 use crate::scenario::line::Line;
 
@@ -12,6 +14,7 @@ pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
         "freeze" => read_freeze(line),
         "thaw" => read_thaw(line),
         "lose" | "silence" => read_loss(verb, line),
+        "archive" => read_archive(line),
         "pause" | "resume" | "checkpoint" | "loop" | "promote" => read_postgres(verb, line),
         "next" => read_trouble(line),
         _host => read_host(verb, line),
@@ -118,6 +121,19 @@ fn read_postgres(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
             postgres(who, act)
         }
     })
+}
+
+/// What becomes of the archive command of a member, and the word for it.
+const ARCHIVING: [(&str, Archiving); 3] = [
+    ("works", Archiving::Works),
+    ("fails", Archiving::Fails),
+    ("hangs", Archiving::Hangs),
+];
+
+fn read_archive(line: &mut Line<'_>) -> Result<Act, Complaint> {
+    let who = of(line)?;
+    let archiving = line.entry(&ARCHIVING)?;
+    Ok(postgres(who, PostgresAct::Archiving(archiving)))
 }
 
 fn read_host(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
@@ -277,6 +293,9 @@ pub fn show_postgres(who: &Who, act: &PostgresAct) -> String {
         }
         PostgresAct::PauseReplay => format!("pause replay on {who}"),
         PostgresAct::ResumeReplay => format!("resume replay on {who}"),
+        PostgresAct::Archiving(archiving) => {
+            format!("archive of {who} {}", word_of(&ARCHIVING, *archiving))
+        }
     }
 }
 
