@@ -375,7 +375,7 @@ impl fmt::Display for Decision {
             Decision::Start { role: StartAs::Primary, why } => write!(f, "starting as primary: {why}"),
             Decision::Start { role: StartAs::Standby { .. }, why } => write!(f, "starting as standby: {why}"),
             Decision::Promote { term } => write!(f, "promoting: leader key held since revision {term}, write authority armed"),
-            Decision::CrashRecovery => f.write_str("recovering the unclean former primary in single-user mode before comparing timelines"),
+            Decision::CrashRecovery => f.write_str("recovering in single-user mode, since it was not stopped cleanly"),
             Decision::Rewind { source, divergence } => write!(f, "rewinding from {}: {}", source.member, Fork(*divergence)),
             Decision::Discard { why } => write!(f, "discarding the data directory: {}", Discarding(*why)),
             Decision::AskUpstream { upstream } => write!(f, "asking {} where its timeline forked", upstream.member),

@@ -133,10 +133,7 @@ impl Agent {
             Server::Down | Server::Standby | Server::Primary | Server::Leftovers { .. } => {}
         }
         if server == Server::Down && self.is_unclean_primary(control) {
-            if let Some(pause) = self.lane.pausing("crash recovery", now.mono) {
-                return retry("crash recovery", &pause.last);
-            }
-            return Decision::CrashRecovery;
+            return self.recover_alone(now);
         }
         let Some(checked) = self.valid_check(leader) else {
             return self.ask(now, upstream);
@@ -264,7 +261,7 @@ impl Agent {
             };
         }
         if self.is_unclean_primary(control) {
-            return Decision::CrashRecovery;
+            return self.recover_alone(now);
         }
         if !control.state.is_clean() {
             return self.start_to_stop_cleanly(now);
@@ -272,9 +269,20 @@ impl Agent {
         self.decide_rewind(now, cluster, leader, upstream, divergence)
     }
 
-    /// `pg_rewind` takes only what was stopped cleanly, and single-user mode refuses a standby that crashed. Started
-    /// without an upstream it reaches its consistent state, and is stopped as any diverged server that runs.
+    fn recover_alone(&self, now: Now) -> Decision {
+        match self.lane.pausing("crash recovery", now.mono) {
+            Some(pause) => retry("crash recovery", &pause.last),
+            None => Decision::CrashRecovery,
+        }
+    }
+
+    /// `pg_rewind` takes only what was stopped cleanly. Started without an upstream a standby that crashed reaches its
+    /// consistent state, and is stopped as any diverged server that runs. PostgreSQL starts none whose last checkpoint is
+    /// not on the archive's newest timeline (`InitWalRecovery`): that one recovers alone, where no timeline is looked for.
     fn start_to_stop_cleanly(&self, now: Now) -> Decision {
+        if self.lane.failed("start") > 0 {
+            return self.recover_alone(now);
+        }
         if let Some(pause) = self.lane.pausing("start", now.mono) {
             return retry("start", &pause.last);
         }

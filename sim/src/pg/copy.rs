@@ -305,7 +305,6 @@ impl World {
         let start = pg.dir.wal;
         let at = self.wal.append(start, CHECKPOINT_BYTES, None);
         pg.dir.wal = at;
-        pg.dir.standby_signal = false;
         pg.dir.control.state = DbState::ShutDown;
         pg.dir.control.checkpoint = start.lsn;
         pg.dir.control.timeline = self.wal.timeline(at.branch);
