@@ -20,6 +20,15 @@ pub struct Timing {
     pub retry_timeout: Span,
 }
 
+impl Timing {
+    /// Below Patroni's floors: in force only under Tanist's own key, where the host's file allows it.
+    pub fn is_fast(&self) -> bool {
+        self.ttl < TTL_MIN
+            || self.loop_wait < LOOP_WAIT_MIN
+            || self.retry_timeout < RETRY_TIMEOUT_MIN
+    }
+}
+
 impl Default for Timing {
     fn default() -> Timing {
         Timing {

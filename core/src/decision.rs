@@ -366,29 +366,67 @@ impl fmt::Display for Decision {
         match self {
             Decision::Wait(w) => write!(f, "{w}"),
             Decision::Lead => f.write_str("no action. I am the leader with the lock"),
-            Decision::Follow { leader } => write!(f, "no action. I am a secondary, and following a leader ({leader})"),
+            Decision::Follow { leader } => write!(
+                f,
+                "no action. I am a secondary, and following a leader ({leader})"
+            ),
             Decision::Stop { why, .. } => write!(f, "stopping PostgreSQL: {why}"),
             Decision::Cancel { why } => write!(f, "cancelling the running operation: {why}"),
             Decision::Initdb => f.write_str("bootstrapping a new cluster with initdb"),
             Decision::PostBootstrap => f.write_str("creating the roles of the new cluster"),
             Decision::Clone { source } => write!(f, "cloning from {}", source.member),
-            Decision::Start { role: StartAs::Primary, why } => write!(f, "starting as primary: {why}"),
-            Decision::Start { role: StartAs::Standby { .. }, why } => write!(f, "starting as standby: {why}"),
-            Decision::Promote { term } => write!(f, "promoting: leader key held since revision {term}, write authority armed"),
-            Decision::CrashRecovery => f.write_str("recovering in single-user mode, since it was not stopped cleanly"),
-            Decision::Rewind { source, divergence } => write!(f, "rewinding from {}: {}", source.member, Fork(*divergence)),
-            Decision::Discard { why } => write!(f, "discarding the data directory: {}", Discarding(*why)),
-            Decision::AskUpstream { upstream } => write!(f, "asking {} where its timeline forked", upstream.member),
-            Decision::Reconfigure { upstream } => write!(f, "following {} from now on", upstream.member),
-            Decision::ReadBeforeRace => f.write_str("leader key is absent: reading the store through its quorum"),
-            Decision::Ballot => f.write_str("leader key is absent: asking the other members who is ahead"),
+            Decision::Start {
+                role: StartAs::Primary,
+                why,
+            } => write!(f, "starting as primary: {why}"),
+            Decision::Start {
+                role: StartAs::Standby { .. },
+                why,
+            } => write!(f, "starting as standby: {why}"),
+            Decision::Promote { term } => write!(
+                f,
+                "promoting: leader key held since revision {term}, write authority armed"
+            ),
+            Decision::CrashRecovery => {
+                f.write_str("recovering in single-user mode, since it was not stopped cleanly")
+            }
+            Decision::Rewind { source, divergence } => {
+                write!(f, "rewinding from {}: {}", source.member, Fork(*divergence))
+            }
+            Decision::Discard { why } => {
+                write!(f, "discarding the data directory: {}", Discarding(*why))
+            }
+            Decision::AskUpstream { upstream } => {
+                write!(f, "asking {} where its timeline forked", upstream.member)
+            }
+            Decision::Reconfigure { upstream } => {
+                write!(f, "following {} from now on", upstream.member)
+            }
+            Decision::ReadBeforeRace => {
+                f.write_str("leader key is absent: reading the store through its quorum")
+            }
+            Decision::Ballot => {
+                f.write_str("leader key is absent: asking the other members who is ahead")
+            }
             Decision::Acquire { why } => write!(f, "trying to acquire the leader key: {why}"),
             Decision::Release { why } => write!(f, "releasing the leader key: {why}"),
-            Decision::ClaimInitialize => f.write_str("no cluster yet: racing for the initialize key"),
-            Decision::AbandonInitialize => f.write_str("bootstrap failed: removing the initialize key"),
-            Decision::ChooseCandidate => f.write_str("switchover requested: asking the members who can take over"),
-            Decision::ConfirmCandidate { candidate, checkpoint } => {
-                write!(f, "waiting until {candidate} holds the shutdown checkpoint at {checkpoint}")
+            Decision::ClaimInitialize => {
+                f.write_str("no cluster yet: racing for the initialize key")
+            }
+            Decision::AbandonInitialize => {
+                f.write_str("bootstrap failed: removing the initialize key")
+            }
+            Decision::ChooseCandidate => {
+                f.write_str("switchover requested: asking the members who can take over")
+            }
+            Decision::ConfirmCandidate {
+                candidate,
+                checkpoint,
+            } => {
+                write!(
+                    f,
+                    "waiting until {candidate} holds the shutdown checkpoint at {checkpoint}"
+                )
             }
             Decision::Exit { why, .. } => write!(f, "exiting: {why}"),
         }

@@ -5,12 +5,19 @@ use std::path::Path;
 use tanist_core::agent::{Agent, Output};
 use tanist_core::name::MemberName;
 use tanist_core::record::{Header, Recording};
+use tanist_sim::attempt::{honestly, sabotaged, signature};
 use tanist_sim::event::{Event, What};
 use tanist_sim::incident::recording;
+use tanist_sim::incident::retold::{claiming, retell, usual_claim};
 use tanist_sim::incident::story::merge;
 use tanist_sim::library;
 use tanist_sim::moment::Moment;
-use tanist_sim::scenario::run::left_behind_with_traces;
+use tanist_sim::plan::Plan;
+use tanist_sim::sabotage::Canary;
+use tanist_sim::scenario::parse::parse;
+use tanist_sim::scenario::print::print;
+use tanist_sim::scenario::run::{left_behind_in, left_behind_with_traces};
+use tanist_sim::shrink::{acts_left, shrink};
 use tanist_sim::world::{LifeTrace, World};
 
 /// What the member's flight recorder would have written.
@@ -88,6 +95,75 @@ fn merged_recordings_tell_who_held_the_key_in_which_order_and_when() {
         let apart = span(&told).abs_diff(span(&true_keys));
         assert!(apart < 200, "{name}: {apart} ms apart");
     }
+}
+
+fn owners_in_order(events: &[Event]) -> Vec<String> {
+    let held = owners(events).into_iter().filter_map(|(_, owner)| owner);
+    held.map(|owner| owner.to_string()).collect()
+}
+
+fn retold(world: &World) -> Plan {
+    let recordings = recordings(world);
+    retell(&recordings, &merge(&recordings))
+}
+
+#[test]
+fn an_incident_retold_from_its_recordings_goes_as_it_went() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let mut otherwise = Vec::new();
+    for name in [
+        "failover/agent_gone_for_good",
+        "failover/primary_host_dies",
+        "failover/promote_fails_next_tries",
+        "failover/start_timeout_zero_hands_over_at_once",
+        "fencing/frozen_agent_is_fenced",
+        "dcs/full_outage_and_return",
+        "network/primary_cut_from_dcs",
+        "network/primary_refused_by_dcs",
+        "pause/promoted_by_hand",
+        "switchover/planned_loses_nothing",
+        "switchover/there_and_back_at_once",
+    ] {
+        let plan = library::load(&root.join(name).with_extension("scn")).unwrap();
+        let world = left_behind_with_traces(&plan);
+        let retold = retold(&world);
+        let text = print(&retold);
+        assert_eq!(parse(&text).map_err(|c| c.to_string()), Ok(retold.clone()));
+        let again = owners_in_order(&honestly(&retold).events);
+        let truth = owners_in_order(world.events());
+        if again != truth {
+            otherwise.push(format!("{name}: {again:?}, was {truth:?}\n{text}"));
+        }
+    }
+    // A run that may fail inside says nothing by itself.
+    otherwise.iter().for_each(|told| eprintln!("{told}"));
+    assert!(otherwise.is_empty());
+}
+
+/// The scenario that comes of it is small, fails where the bug is, and holds where it is not.
+#[test]
+fn a_bug_in_the_field_becomes_a_small_scenario_that_fails_before_its_mending_and_holds_after() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let plan = library::load(&root.join("pause/nothing_happens_while_paused.scn")).unwrap();
+    let with_bug = |plan: &Plan| sabotaged(plan, Canary::StopsWhilePaused);
+    let bugged = Some(Canary::StopsWhilePaused);
+    let mut world = World::with_canary(plan.cluster.clone(), plan.seed, bugged);
+    world.keep_traces();
+    let world = left_behind_in(world, &plan);
+    let recordings = recordings(&world);
+    let merged = merge(&recordings);
+    let wanted = usual_claim(&merged);
+    let told = claiming(&retell(&recordings, &merged), wanted.as_slice());
+    eprintln!("{}", print(&told));
+    let promise = signature(&with_bug(&told).verdict).expect("it fails with the bug");
+    let small = shrink(&told, &promise, &with_bug, 200).expect("it fails again");
+    assert!(acts_left(&small.plan) <= acts_left(&told));
+    assert!(!with_bug(&small.plan).verdict.held());
+    assert!(
+        honestly(&small.plan).verdict.held(),
+        "{}",
+        print(&small.plan)
+    );
 }
 
 #[test]

@@ -4,7 +4,14 @@ use crate::ordeal::{Load, Loss, Ordeal};
 use crate::support::healthy_cluster;
 use std::path::PathBuf;
 use std::time::Duration;
-use tanist::testbed::{flight, http, wait_for};
+use tanist::testbed::{cluster, flight, http, wait_for};
+use tanist_sim::event::What;
+use tanist_sim::incident::recording::Recording;
+use tanist_sim::incident::retold::{claiming, retell, usual_claim};
+use tanist_sim::incident::story::merge;
+use tanist_sim::scenario::parse::parse;
+use tanist_sim::scenario::print::print;
+use tanist_sim::scenario::run::{Verdict, run};
 
 /// The binary under test, and the one of the other profile that `TANIST_OTHER_BUILD` names.
 fn builds() -> [PathBuf; 2] {
@@ -37,6 +44,52 @@ fn recordings_of_a_failover_replay_bit_for_bit_in_every_build() {
         }
     }
     ordeal.end(Loss::WithinBound);
+}
+
+/// The recordings of a real failover, retold as a scenario: in the simulator the key goes the same way.
+#[test]
+fn real_failover_becomes_a_scenario_that_goes_the_same_way() {
+    let cluster = healthy_cluster();
+    let old = cluster.leader().unwrap().clone();
+    cluster::lose(&old).unwrap();
+    let new = wait_for("another leads", Duration::from_secs(60), || {
+        let leader = cluster.leader()?;
+        let other = leader.name() != old.name();
+        other
+            .then(|| leader.name().to_string())
+            .ok_or("the old one".to_string())
+    })
+    .unwrap();
+    old.start().unwrap();
+    cluster.wait_healthy(Duration::from_secs(90)).unwrap();
+    let recordings: Vec<Recording> = cluster
+        .members()
+        .iter()
+        .filter_map(|member| {
+            let texts = flight::segments(member)
+                .into_iter()
+                .map(std::fs::read_to_string);
+            Recording::read(&texts.collect::<Result<String, _>>().unwrap())
+        })
+        .collect();
+    let merged = merge(&recordings);
+    let wanted = usual_claim(&merged).expect("the first leader lost its key");
+    let plan = claiming(&retell(&recordings, &merged), &[wanted]);
+    let text = print(&plan);
+    println!("{text}");
+    assert_eq!(parse(&text).map_err(|c| c.to_string()), Ok(plan.clone()));
+    let told = run(&plan);
+    assert!(
+        matches!(told.verdict, Verdict::Refuted(_)),
+        "{}",
+        told.verdict.sentence()
+    );
+    let owners = told.events.iter().filter_map(|event| match &event.what {
+        What::LeaderKey { owner } => owner.clone(),
+        _other => None,
+    });
+    let owners: Vec<String> = owners.map(|name| name.to_string()).collect();
+    assert_eq!(owners, [old.name().to_string(), new]);
 }
 
 #[test]

@@ -1,11 +1,20 @@
-//! `tanist-sim from-traces`: the flight recordings of a cluster's members as one story: a timeline and a picture.
+//! `tanist-sim from-traces`: the flight recordings of a cluster's members as one story: a timeline, a picture, and a
+//! scenario that goes wrong in the same way.
 //! A folder, or several files in their order, belong to the member whose name their headers bear.
 
 use super::{Ended, cannot};
+use crate::attempt::{honestly, signature};
 use crate::incident::recording::Recording;
+use crate::incident::retold::{claiming, retell, usual_claim};
 use crate::incident::story::{Merged, merge};
 use crate::library::{self, Unreadable, text_of};
+use crate::plan::Plan;
 use crate::report::{story, swimlane, timeline};
+use crate::scenario::fact::read_demand;
+use crate::scenario::lex::Complaint;
+use crate::scenario::line::Line;
+use crate::scenario::print::print;
+use crate::shrink::{acts_left, shrink};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,23 +27,73 @@ pub struct FromTraces {
     /// Write the picture here, as one HTML file
     #[arg(long, value_name = "FILE")]
     pub swimlane: Option<PathBuf>,
+    /// Write what was done to the cluster here, as a scenario: made small where it goes wrong in the simulator, too
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// What should have been, in the words of a scenario: 'always a accepts writes'. Without: that the first leader
+    /// keeps its key, if it lost it
+    #[arg(long, value_name = "CLAIM", requires = "scenario")]
+    pub claim: Vec<String>,
+    /// How many runs to spend on making it small
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub runs: usize,
 }
 
 pub fn command(args: &FromTraces) -> Ended {
-    let merged = match read(&args.traces) {
+    let recordings = match read(&args.traces) {
         Ok(recordings) if recordings.is_empty() => {
             return cannot("no recording there: a segment begins with a header");
         }
-        Ok(recordings) => merge(&recordings),
+        Ok(recordings) => recordings,
         Err(e) => return cannot(e),
     };
+    let merged = merge(&recordings);
     println!("{}", told(&merged));
-    match &args.swimlane {
-        None => Ended::Passed,
-        Some(path) => {
-            library::store(path, &picture(&merged)).map_or_else(cannot, |()| Ended::Passed)
-        }
+    if let Some(path) = &args.swimlane
+        && let Err(e) = library::store(path, &picture(&merged))
+    {
+        return cannot(e);
     }
+    let Some(path) = &args.scenario else {
+        return Ended::Passed;
+    };
+    match scenario(&recordings, &merged, &args.claim, args.runs) {
+        Ok((plan, said)) => {
+            println!("\n{said}");
+            library::store(path, &print(&plan)).map_or_else(cannot, |()| Ended::Passed)
+        }
+        Err(complaint) => cannot(complaint),
+    }
+}
+
+/// The scenario, and what is to be said of it.
+fn scenario(
+    recordings: &[Recording],
+    merged: &Merged,
+    claims: &[String],
+    runs: usize,
+) -> Result<(Plan, String), Complaint> {
+    let mut wanted = Vec::new();
+    for claim in claims {
+        let mut line = Line::cut(1, claim, &merged.members)?;
+        wanted.push(read_demand(&mut line)?);
+        line.end()?;
+    }
+    if wanted.is_empty() {
+        wanted.extend(usual_claim(merged));
+    }
+    let plan = claiming(&retell(recordings, merged), &wanted);
+    let outcome = honestly(&plan);
+    let Some(promise) = signature(&outcome.verdict) else {
+        let said = "In the simulator every claim and every invariant holds: what went wrong is not in it yet. Written as it was told.";
+        return Ok((plan, said.to_string()));
+    };
+    let verdict = outcome.verdict.sentence();
+    let Some(small) = shrink(&plan, &promise, &honestly, runs) else {
+        return Ok((plan, verdict));
+    };
+    let (left, of) = (acts_left(&small.plan), acts_left(&plan));
+    Ok((small.plan, format!("{verdict}\n{left} acts left of {of}.")))
 }
 
 /// One recording for each member, its segments in the order of their names.

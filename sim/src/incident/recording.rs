@@ -7,6 +7,7 @@ use tanist_core::input::Input;
 use tanist_core::name::MemberName;
 use tanist_core::note::Note;
 use tanist_core::record::{Line, split_sum};
+use tanist_core::settings::Settings;
 use tanist_core::time::{Mono, Now};
 
 /// One `handle`.
@@ -15,6 +16,8 @@ pub struct Told {
     pub now: Now,
     /// Counts the host's boots, as far as the recording shows them: clocks of two boots have nothing in common.
     pub boot: u32,
+    /// Counts the lives of the agent, from 0.
+    pub life: u32,
     pub input: Input,
     pub notes: Vec<Note>,
 }
@@ -22,6 +25,8 @@ pub struct Told {
 #[derive(Clone, Debug)]
 pub struct Recording {
     pub member: MemberName,
+    /// As in its first header.
+    pub settings: Settings,
     /// When each life of the agent began.
     pub starts: Vec<(u32, Now)>,
     pub told: Vec<Told>,
@@ -60,6 +65,7 @@ impl Recording {
                         None => {
                             recording = Some(Recording {
                                 member: header.settings.name.clone(),
+                                settings: header.settings.clone(),
                                 starts: vec![starts],
                                 told: Vec::new(),
                                 damaged: 0,
@@ -70,9 +76,11 @@ impl Recording {
                 }
                 (Some(Line::Handle(handled)), Some(known)) => {
                     last = handled.now.mono;
+                    let life = known.starts.len() as u32 - 1;
                     known.told.push(Told {
                         now: handled.now,
                         boot,
+                        life,
                         input: handled.input,
                         notes: notes(handled.notes),
                     });

@@ -90,17 +90,18 @@ pub fn run(plan: &Plan) -> Outcome {
 
 /// The world as a plan leaves it at its end, for going on by hand.
 pub fn left_behind(plan: &Plan) -> World {
-    leave(World::new(plan.cluster.clone(), plan.seed), plan)
+    left_behind_in(World::new(plan.cluster.clone(), plan.seed), plan)
 }
 
 /// The same, with everything that each agent was told and answered.
 pub fn left_behind_with_traces(plan: &Plan) -> World {
     let mut world = World::new(plan.cluster.clone(), plan.seed);
     world.keep_traces();
-    leave(world, plan)
+    left_behind_in(world, plan)
 }
 
-fn leave(world: World, plan: &Plan) -> World {
+/// The same for a world that was made ready otherwise.
+pub fn left_behind_in(world: World, plan: &Plan) -> World {
     let mut teller = Teller::new(world, Ending::Full);
     teller.tell(plan);
     teller.world

@@ -15,6 +15,7 @@ use crate::world::{LifeTrace, World};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tanist_core::agent::{Agent, Boot, Output};
+use tanist_core::config::Timing;
 use tanist_core::dcs::{DcsInput, Revision};
 use tanist_core::effect::{Effect, EffectBody};
 use tanist_core::exchange::SessionState;
@@ -48,8 +49,17 @@ impl World {
                 fencer: self.shape.fencer,
                 stop_budget: self.shape.stop_budget,
                 clock_drift_ppm: self.shape.clock_drift_ppm,
+                fast_timing: self.timing().is_fast(),
                 ..Safety::default()
             },
+        }
+    }
+
+    fn timing(&self) -> Timing {
+        Timing {
+            ttl: self.shape.ttl,
+            loop_wait: self.shape.loop_wait,
+            retry_timeout: self.shape.retry_timeout,
         }
     }
 
@@ -84,6 +94,15 @@ impl World {
         }
         if shape.failsafe {
             config.insert("failsafe_mode".into(), json!(true));
+        }
+        if self.timing().is_fast() {
+            let ms = |span: Span| format!("{}ms", span.as_millis());
+            let own = json!({
+                "ttl": ms(shape.ttl),
+                "loop_wait": ms(shape.loop_wait),
+                "retry_timeout": ms(shape.retry_timeout),
+            });
+            config.insert("tanist".into(), own);
         }
         let rewind = shape.rewind;
         config.insert(
