@@ -4,19 +4,12 @@ use std::path::Path;
 use tanist_core::dcs::{LeaseId, Revision};
 use tanist_core::primitive::{Primitive, PrimitiveOutcome, PrimitiveReply};
 use tanist_core::time::Span;
-use tanist_sim::fidelity::store_script::{Step, play_on_fake, script};
-use tanist_sim::fidelity::transcript::{Line, parse, parting};
+use tanist_sim::fidelity::store_script::{Line, Step, play_on_fake, script};
+use tanist_sim::fidelity::transcript::{parse, parting, steps};
 
 fn recorded() -> Vec<Line> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fidelity/etcd.jsonl");
     parse(&std::fs::read_to_string(path).expect("the transcript is there")).expect("a transcript")
-}
-
-fn steps(lines: &[Line]) -> Vec<(String, Step)> {
-    lines
-        .iter()
-        .map(|line| (line.about.clone(), line.step.clone()))
-        .collect()
 }
 
 fn honest(_: &Primitive, outcome: PrimitiveOutcome) -> PrimitiveOutcome {

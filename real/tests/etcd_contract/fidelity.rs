@@ -9,8 +9,8 @@ use tanist::dcs::{Endpoint, EtcdSettings, Store};
 use tanist_core::dcs::{Consistency, Revision};
 use tanist_core::primitive::{Primitive, PrimitiveOutcome, PrimitiveReply};
 use tanist_sim::fidelity::names::Names;
-use tanist_sim::fidelity::store_script::{BUDGET, SERVERS, Step, script};
-use tanist_sim::fidelity::transcript::{Line, parse, parting, print};
+use tanist_sim::fidelity::store_script::{BUDGET, Line, SERVERS, Step, script};
+use tanist_sim::fidelity::transcript::{parse, parting, print};
 
 fn kept() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../sim/tests/fidelity/etcd.jsonl")

@@ -2,7 +2,7 @@
 //! may rest on. Leases and revisions are named as [`names`](super::names) does.
 
 use super::names::Names;
-use super::transcript::Line;
+use super::transcript;
 use crate::moment::Moment;
 use crate::store::servers::ServerState;
 use crate::store::{Store, Verdict};
@@ -32,6 +32,9 @@ pub enum Step {
 pub const BUDGET: Span = Span::secs(9);
 
 const TTL: Span = Span::secs(5);
+
+/// A step with the answer of a store.
+pub type Line = transcript::Line<Step, PrimitiveOutcome>;
 
 pub fn script() -> Vec<(&'static str, Step)> {
     let mut steps = leases_and_keys();
