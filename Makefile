@@ -92,10 +92,11 @@ swarm:
 bench-sim:
 	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- bench --page reports/bench-sim.md
 
-# Records anew what real etcd answers to the script that the simulator's store is held to.
+# Records anew what real etcd and real PostgreSQL answer to the scripts that the simulator's fakes are held to.
 fidelity: servers
 	TANIST_RECORD=1 $(CARGO) test -p tanist --test etcd_contract fidelity
-	$(CARGO) test -p tanist-sim --test fidelity
+	TANIST_RECORD=1 $(CARGO) test -p tanist --test postgres_contract fidelity
+	$(CARGO) test -p tanist-sim --test fidelity --test postgres_fidelity
 
 # The picture of a run in a real browser (Debian's chromium).
 browser:

@@ -5,6 +5,7 @@
 mod support;
 
 mod copies;
+mod fidelity;
 mod foreign_wal;
 
 use rustix::process::Signal;

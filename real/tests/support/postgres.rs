@@ -29,6 +29,18 @@ pub const CANARY: &str = "canary-5c1e";
 /// Runs `body` as an ordinary user: PostgreSQL refuses root. As root, the test binary runs itself again for
 /// this one test as the user `postgres` (or `nobody`).
 pub fn in_room<F: Future<Output = ()>>(test: &str, body: impl FnOnce(Room) -> F) {
+    in_room_telling(test, |room| async {
+        body(room).await;
+        String::new()
+    });
+}
+
+/// The same for a body with something to tell, which the ordinary user may not read or write where it belongs.
+/// `None`: this is the ordinary user's run; the one that began it goes on with what was told.
+pub fn in_room_telling<F: Future<Output = String>>(
+    test: &str,
+    body: impl FnOnce(Room) -> F,
+) -> Option<String> {
     if rustix::process::geteuid().is_root() {
         let (uid, gid) = ordinary_user();
         let binary = reachable_copy(test);
@@ -45,20 +57,24 @@ pub fn in_room<F: Future<Output = ()>>(test: &str, body: impl FnOnce(Room) -> F)
         let _ = std::fs::remove_file(&binary);
         assert!(status.success(), "as an ordinary user: {status}");
         // A name that no test has runs nothing, and that is a success.
-        std::fs::remove_file(&ran).expect("the test ran to its end as an ordinary user");
-        return;
+        let told = std::fs::read_to_string(&ran);
+        let told = told.expect("the test ran to its end as an ordinary user");
+        std::fs::remove_file(&ran).unwrap();
+        return Some(told);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(body(Room::new(&file_name(test))));
-    if let Some(ran) = std::env::var_os(RAN) {
-        std::fs::write(ran, "").unwrap();
-    }
+    let told = runtime.block_on(body(Room::new(&file_name(test))));
+    let Some(ran) = std::env::var_os(RAN) else {
+        return Some(told);
+    };
+    std::fs::write(ran, &told).unwrap();
+    None
 }
 
-/// Where a test that runs as an ordinary user leaves word that it did.
+/// Where a test that runs as an ordinary user leaves word that it did, and what it has to tell.
 const RAN: &str = "TANIST_TEST_RAN";
 
 fn file_name(test: &str) -> String {
@@ -113,7 +129,12 @@ impl Room {
     }
 
     pub fn member(&self, name: &str) -> Member {
-        let settings = settings(&self.dir, name);
+        self.member_in(&self.dir, name)
+    }
+
+    /// In a folder below the room's own.
+    pub fn member_in(&self, folder: &Path, name: &str) -> Member {
+        let settings = settings(folder, name);
         self.members.lock().unwrap().push(settings.data_dir.clone());
         Member::new(settings)
     }
@@ -153,8 +174,9 @@ impl Room {
     }
 }
 
-impl Drop for Room {
-    fn drop(&mut self) {
+impl Room {
+    /// Ends every server that runs in it.
+    pub fn end_servers(&self) {
         for dir in self.members.lock().unwrap().iter() {
             // Until none is left: killing the postmaster first keeps it from forking more.
             for _ in 0..200 {
@@ -168,6 +190,12 @@ impl Drop for Room {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.end_servers();
         self.ended.store(true, Ordering::SeqCst);
         let seen = self.watcher.take().map(|w| w.join().unwrap_or_default());
         if std::thread::panicking() {
@@ -445,6 +473,10 @@ impl Member {
 
     /// A client of the application; ends with the returned handle.
     pub async fn client(&self) -> tokio_postgres::Client {
+        self.try_client().await.unwrap()
+    }
+
+    pub async fn try_client(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let mut config = tokio_postgres::Config::new();
         config
             .host_path(self.settings.unix_socket_dir.as_ref().unwrap())
@@ -453,9 +485,9 @@ impl Member {
         config
             .user("admin")
             .password(self.settings.superuser.password.expose());
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
         tokio::spawn(async move { connection.await.err() });
-        client
+        Ok(client)
     }
 
     pub async fn sql(&self, text: &str) {

@@ -5,5 +5,6 @@
 //! transcript anew: `make fidelity`); tests here play it on the fakes. A step that a fake answers otherwise is named.
 
 pub mod names;
+pub mod postgres;
 pub mod store_script;
 pub mod transcript;

@@ -41,7 +41,8 @@ impl World {
     pub(crate) fn check_slot_drop(&mut self, seat: Seat, name: &str) {
         let now = self.now();
         let held = self.pgs[seat.index()].dir.slots.get(name);
-        let (Some(Some(_)), Some(seen)) = (held, self.member_seen(name)) else {
+        let held = held.and_then(|slot| slot.from);
+        let (Some(_), Some(seen)) = (held, self.member_seen(name)) else {
             return self.oracle.fine(Invariant::SlotsKept);
         };
         let kept_for = self.config_in_force().member_slots_ttl;

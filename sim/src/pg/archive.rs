@@ -141,6 +141,12 @@ impl Archive {
     }
 }
 
+/// The timeline that a position is on, by a history (`tliOfPointInHistory`).
+fn number_at(line: &TimelineHistory, at: Lsn) -> TimelineId {
+    let ended_later = line.forks.iter().find(|fork| at < fork.end);
+    ended_later.map_or(line.timeline, |fork| fork.parent)
+}
+
 impl World {
     /// The archive of the cluster that `seat`'s data belongs to; `None`: none is configured.
     fn archive_of(&self, seat: Seat) -> Option<&Archive> {
@@ -260,13 +266,35 @@ impl World {
         }
     }
 
-    /// The newest timeline there, where `seat`'s last checkpoint is not on it: no standby starts then.
+    /// The newest timeline there, where `seat`'s last checkpoint or its minimum recovery point is not on it: no standby
+    /// starts then (`InitWalRecovery`).
     pub(crate) fn foreign_line(&self, seat: Seat) -> Option<&TimelineHistory> {
-        let control = &self.pgs[seat.index()].dir.control;
-        let newest = self.archive_of(seat)?.newest_from(control.timeline)?;
-        let end = newest.end_of(control.timeline);
-        let is_child = end.is_some_and(|end| control.checkpoint < end);
-        (!is_child).then_some(newest)
+        let dir = &self.pgs[seat.index()].dir;
+        let from = dir.recovers_from();
+        let newest = self.newest_archived(seat)?;
+        let begins_there = number_at(newest, from.begins) == from.timeline;
+        let gets_there = dir.control.min_recovery.is_none_or(|upto| {
+            let last = Lsn(upto.lsn.0.saturating_sub(1));
+            let on = self.wal.cut_at(upto, last).branch;
+            number_at(newest, last) == self.wal.timeline(on)
+        });
+        (!(begins_there && gets_there)).then_some(newest)
+    }
+
+    /// Numbers are counted over what is here and what is there; of a number that both have, it is read from there.
+    fn newest_archived(&self, seat: Seat) -> Option<&TimelineHistory> {
+        let dir = &self.pgs[seat.index()].dir;
+        let from = dir.recovers_from().timeline;
+        let known = dir.newest_known.timeline;
+        let archive = self.archive_of(seat)?;
+        let beyond = archive.newest_from(known.max(from));
+        let same = || {
+            archive
+                .histories
+                .iter()
+                .find(|h| h.timeline == known && known > from)
+        };
+        beyond.or_else(same)
     }
 
     /// A standby that starts looks for the newest timeline there, and ends if its own checkpoint is not on that.
@@ -278,9 +306,7 @@ impl World {
         if self.foreign_line(seat).is_some() {
             return false;
         }
-        let on = dir.control.timeline;
-        let newest = self.archive_of(seat).and_then(|a| a.newest_from(on));
-        if let Some(newest) = newest.cloned() {
+        if let Some(newest) = self.newest_archived(seat).cloned() {
             self.pgs[seat.index()].dir.learn(&newest);
         }
         true

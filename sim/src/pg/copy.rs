@@ -8,7 +8,7 @@ use crate::marks::Mark;
 use crate::pg::archive::Segments;
 use crate::pg::instance::{Control, DataDir, Layout, Phase, Space};
 use crate::pg::streaming::data_hop;
-use crate::pg::wal::{CHECKPOINT_BYTES, Position};
+use crate::pg::wal::{CHECKPOINT_BYTES, Checkpoint, Position};
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::lsn::Lsn;
@@ -44,8 +44,10 @@ impl World {
                 self.pgs[seat.index()].dir.layout = Layout::HalfCloned;
                 self.begin_copy(seat);
             }
-            Operation::Initdb | Operation::Rewind { .. } => self.begin_copy(seat),
-            Operation::CrashRecovery
+            Operation::Initdb => self.begin_copy(seat),
+            // Nothing is written before a dry run has met every refusal.
+            Operation::Rewind { .. }
+            | Operation::CrashRecovery
             | Operation::PostBootstrap
             | Operation::DiscardData { .. }
             | Operation::Start { .. }
@@ -62,7 +64,7 @@ impl World {
     }
 
     /// From here on the directory's WAL need not go on from what it was.
-    fn begin_copy(&mut self, seat: Seat) {
+    pub(crate) fn begin_copy(&mut self, seat: Seat) {
         self.copies_begun += 1;
         self.pgs[seat.index()].copy = Some(self.copies_begun);
     }
@@ -142,12 +144,12 @@ impl World {
             let why = "pg_basebackup: the standby was promoted during online backup";
             return Ended::Failed(why.to_string());
         }
-        // On a primary a base backup begins with a checkpoint, so what is copied names the timeline that it is on.
-        let checkpointed = self.is_primary(from);
-        let theirs = &self.pgs[from.index()].dir;
-        if theirs.roles_owed {
+        if self.pgs[from.index()].dir.roles_owed {
             return Ended::Failed("pg_basebackup: role \"replicator\" does not exist".to_string());
         }
+        // A base backup begins with a checkpoint, on a standby with a restartpoint: the control files name the timeline.
+        self.checkpointed(from);
+        let theirs = &self.pgs[from.index()].dir;
         let mut dir = DataDir::empty();
         dir.layout = Layout::Cluster;
         dir.wal = theirs.wal;
@@ -159,10 +161,8 @@ impl World {
         dir.control = Control {
             state: theirs.control.state,
             checkpoint: theirs.control.checkpoint,
-            timeline: match checkpointed {
-                true => self.wal.timeline(theirs.wal.branch),
-                false => theirs.control.timeline,
-            },
+            timeline: theirs.control.timeline,
+            min_recovery: theirs.control.min_recovery,
             consistent_at: Some(theirs.wal),
             limits: theirs.control.limits,
         };
@@ -186,7 +186,10 @@ impl World {
         let dies = pg
             .meets(|t| (t == Trouble::RewindDiesHalfWay).then_some(()))
             .is_some();
-        if pg.server.is_some() || !pg.dir.control.state.is_clean() {
+        if pg.server.is_some() {
+            return refuse("a postmaster runs in the data directory");
+        }
+        if !pg.dir.control.state.is_clean() {
             return refuse("target server must be shut down cleanly");
         }
         if !self.shape.rewind.wal_log_hints {
@@ -219,8 +222,14 @@ impl World {
             false => Source::ControlFileLags,
         };
         self.oracle.rewinds(seat, source, self.agenda.now());
+        if source == Source::ControlFileLags {
+            return refuse("the source has no checkpoint on its timeline yet");
+        }
+        self.begin_copy(seat);
         // It finds nothing to do.
         if mine.control.timeline == shown {
+            self.pgs[seat.index()].forget_leading();
+            self.pgs[seat.index()].dir.standby_signal = true;
             return Ended::Done;
         }
         if dies {
@@ -275,6 +284,7 @@ impl World {
         self.mark(Mark::RewindDone);
         self.check_unarchived(seat);
         self.pgs[seat.index()].forget_leading();
+        let label = self.wal.last_checkpoint(common);
         let dir = &mut self.pgs[seat.index()].dir;
         // Files and WAL are the source's now; it is consistent at the source's present end.
         dir.wal = theirs.wal;
@@ -284,10 +294,13 @@ impl World {
         dir.slots.clear();
         dir.segments = Segments::default();
         dir.standby_signal = true;
+        // So is the control file; a label says from where to recover.
+        dir.label = label;
         dir.control = Control {
             state: DbState::InArchiveRecovery,
-            checkpoint: Ord::min(dir.control.checkpoint, common.lsn),
+            checkpoint: theirs.control.checkpoint,
             timeline: theirs.control.timeline,
+            min_recovery: Some(theirs.wal),
             consistent_at: Some(theirs.wal),
             limits: theirs.control.limits,
         };
@@ -303,12 +316,17 @@ impl World {
             return Ended::Failed("single-user recovery failed".to_string());
         }
         let start = pg.dir.wal;
-        let at = self.wal.append(start, CHECKPOINT_BYTES, None);
+        let at = self.wal.checkpoint(start);
         pg.dir.wal = at;
+        pg.dir.label = None;
         pg.dir.control.state = DbState::ShutDown;
-        pg.dir.control.checkpoint = start.lsn;
-        pg.dir.control.timeline = self.wal.timeline(at.branch);
+        pg.dir.control.min_recovery = None;
         pg.dir.control.consistent_at = None;
+        pg.dir.read_slots();
+        pg.dir.keep_checkpoint(Checkpoint {
+            begins: start.lsn,
+            timeline: self.wal.timeline(at.branch),
+        });
         pg.dir.segments.finish(at);
         pg.settle();
         Ended::Done

@@ -6,11 +6,11 @@ use crate::due::Ticket;
 use crate::moment::Moment;
 use crate::pg::archive::{Archiving, Segments};
 use crate::pg::limits::Limits;
-use crate::pg::wal::{CommitId, Position};
+use crate::pg::wal::{Checkpoint, CommitId, Position};
 use crate::wire::Seat;
 use std::collections::BTreeMap;
 use tanist_core::lsn::Lsn;
-use tanist_core::postgres::{DbState, PromotionMark, StopMode, Upstream};
+use tanist_core::postgres::{DbState, PromotionMark, Upstream};
 use tanist_core::time::{Span, Wall};
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 
@@ -30,6 +30,9 @@ pub struct Control {
     pub checkpoint: Lsn,
     /// Timeline of that checkpoint: lags a promotion until the next one.
     pub timeline: TimelineId,
+    /// Minimum recovery ending location: lags what a standby has replayed until a restartpoint or an orderly stop, and is
+    /// a promoted server's until its next checkpoint.
+    pub min_recovery: Option<Position>,
     /// Not consistent before this has been replayed.
     pub consistent_at: Option<Position>,
     /// What the primary had that wrote the WAL which was replayed here last.
@@ -53,10 +56,29 @@ pub struct DataDir {
     pub roles_owed: bool,
     pub upstream: Option<Upstream>,
     pub parameters: BTreeMap<String, String>,
-    pub slots: BTreeMap<String, Option<Lsn>>,
+    pub slots: BTreeMap<String, Retained>,
+    /// `backup_label`: the next start recovers from this checkpoint, whatever the control file names.
+    pub label: Option<Checkpoint>,
     pub segments: Segments,
     /// It streamed WAL onto an end that the upstream never had: its pages are worthless.
     pub corrupt: bool,
+}
+
+/// From where a slot retains WAL. `None`: it reserves none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retained {
+    pub from: Option<Lsn>,
+    /// As of the last checkpoint, to which a crash takes it back.
+    pub saved: Option<Lsn>,
+}
+
+impl Retained {
+    pub fn new(from: Lsn) -> Retained {
+        Retained {
+            from: Some(from),
+            saved: Some(from),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +133,8 @@ impl Backends {
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopping {
+    /// A smart stop: nobody new is let in, the present sessions go on until they end by themselves.
+    WaitingForSessions,
     /// Sessions were told to end.
     EndingSessions,
     /// The shutdown checkpoint is being written.
@@ -123,19 +147,6 @@ pub enum Stopping {
     Immediate,
     /// A fast stop that will never end by itself.
     Hanging,
-}
-
-impl Stopping {
-    pub fn mode(self) -> StopMode {
-        match self {
-            Stopping::Immediate => StopMode::Immediate,
-            Stopping::EndingSessions
-            | Stopping::Checkpoint
-            | Stopping::WaitingForStandbys
-            | Stopping::WaitingForArchiver
-            | Stopping::Hanging => StopMode::Fast,
-        }
-    }
 }
 
 /// The connection of a standby's WAL receiver.
@@ -231,6 +242,7 @@ impl DataDir {
                 state: DbState::ShutDown,
                 checkpoint: Lsn::INVALID,
                 timeline: TimelineId(1),
+                min_recovery: None,
                 consistent_at: None,
                 limits: Limits::default(),
             },
@@ -242,12 +254,12 @@ impl DataDir {
             upstream: None,
             parameters: BTreeMap::new(),
             slots: BTreeMap::new(),
+            label: None,
             segments: Segments::default(),
             corrupt: false,
         }
     }
 
-    /// It holds a whole cluster, be it diverged or not.
     /// A history file comes from an upstream, or is written by a promotion.
     pub fn learn(&mut self, history: &TimelineHistory) {
         if history.timeline >= self.newest_known.timeline {
@@ -255,6 +267,31 @@ impl DataDir {
         }
     }
 
+    /// Where the next start begins to recover.
+    pub fn recovers_from(&self) -> Checkpoint {
+        self.label.unwrap_or(Checkpoint {
+            begins: self.control.checkpoint,
+            timeline: self.control.timeline,
+        })
+    }
+
+    /// A checkpoint or restartpoint is done: the control file names it, and slots are on disk as they are.
+    pub fn keep_checkpoint(&mut self, checkpoint: Checkpoint) {
+        self.control.checkpoint = checkpoint.begins;
+        self.control.timeline = checkpoint.timeline;
+        self.slots
+            .values_mut()
+            .for_each(|slot| slot.saved = slot.from);
+    }
+
+    /// A server that begins to recover reads its slots from disk.
+    pub fn read_slots(&mut self) {
+        self.slots
+            .values_mut()
+            .for_each(|slot| slot.from = slot.saved);
+    }
+
+    /// It holds a whole cluster, be it diverged or not.
     pub fn is_whole(&self) -> bool {
         self.layout == Layout::Cluster
     }

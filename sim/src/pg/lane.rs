@@ -70,6 +70,11 @@ impl World {
                 plan,
                 checkpoint_first: _,
             } => self.begin_stop(seat, op, plan),
+            // Asked over a session before anything is noted.
+            Operation::Promote { .. } if self.pgs[seat.index()].accepts_writes() => {
+                let why = "cannot promote: it is not in recovery".to_string();
+                self.finish_op(seat, Some(ticket), Ended::Failed(why));
+            }
             Operation::Promote { mark, timeout } => {
                 self.pgs[seat.index()].promoted.push(mark);
                 match self.promote(seat, false) {
@@ -99,7 +104,11 @@ impl World {
         };
         let ended = match (step, &lane.operation) {
             (CommandStep::InitdbDone, _) => self.initdb_done(seat),
-            (CommandStep::CloneDone, Operation::Clone { source }) => self.clone_done(seat, source),
+            (CommandStep::CloneDone, Operation::Clone { source }) => {
+                let ended = self.clone_done(seat, source);
+                self.remove_half_a_clone(seat);
+                ended
+            }
             (CommandStep::RewindDone, Operation::Rewind { source }) => {
                 self.rewind_done(seat, source)
             }
@@ -114,6 +123,14 @@ impl World {
             }
         };
         self.finish_op(seat, Some(ticket), ended);
+    }
+
+    /// What a base backup that ended early had copied is removed by whoever ran it.
+    fn remove_half_a_clone(&mut self, seat: Seat) {
+        let dir = &mut self.pgs[seat.index()].dir;
+        if dir.layout == Layout::HalfCloned {
+            dir.layout = Layout::Empty;
+        }
     }
 
     /// Ends the operation, if it is still the one that its agent has under way.
@@ -219,6 +236,7 @@ impl World {
         };
         match lane.operation {
             Operation::Clone { .. } | Operation::Initdb => {
+                self.remove_half_a_clone(seat);
                 self.finish_op(seat, Some(ticket), Ended::Cancelled);
             }
             Operation::Rewind { .. } => {
@@ -250,6 +268,7 @@ impl World {
     /// A rewind that is killed has written some of its blocks, or none yet.
     pub(crate) fn abandon_rewind(&mut self, seat: Seat) {
         if self.chance.pg.chance(500) && self.pgs[seat.index()].dir.layout == Layout::Cluster {
+            self.begin_copy(seat);
             self.pgs[seat.index()].dir.layout = Layout::HalfRewound;
             self.mark(crate::marks::Mark::RewindBroken);
         }

@@ -3,8 +3,8 @@
 //!
 //! As PostgreSQL does it (`XLOG_PARAMETER_CHANGE`, `RecoveryRequiresIntParameter`): the end of recovery writes a record
 //! where the server's settings differ from those of its control file; replay takes them into the control file and, where
-//! the standby has less, stands still before that record (up to version 13 the server ends). It is not promoted then, and
-//! when replay is resumed, it ends; what is started with less than its control file demands, ends at once.
+//! the standby has less, stands still before that record (up to version 13 the server ends). Promoted then, or resumed, it
+//! ends; what is started with less than its control file demands, ends at once.
 
 use crate::pg::wal::Position;
 use crate::wire::Seat;
@@ -40,6 +40,12 @@ impl Limits {
             let set = parameters.get(name).and_then(|value| value.parse().ok());
             *limit = set.unwrap_or(*limit);
         }
+        limits
+    }
+
+    pub fn with_connections(max_connections: u32) -> Limits {
+        let mut limits = Limits::default();
+        limits.0[0] = max_connections.into();
         limits
     }
 
@@ -113,8 +119,8 @@ impl World {
         true
     }
 
-    /// A server that is promoted replays to the end of what it has, whether or not somebody had paused that. `false`: it
-    /// says that promotion is not possible, and goes on waiting.
+    /// A server that is promoted replays to the end of what it has, whether or not somebody had paused that. `false`: its
+    /// settings forbid it.
     pub(crate) fn replays_to_the_end(&mut self, seat: Seat) -> bool {
         let server = |world: &mut World| {
             world.pgs[seat.index()]

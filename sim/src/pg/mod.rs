@@ -2,12 +2,17 @@
 //! Knows nothing of agents or the store; it sees commands and time.
 //!
 //! What it has: a postmaster and backends with separate lifetimes; WAL as records on a tree of branches,
-//! with inserted, flushed, received and replayed positions; the control file's states and the checkpoint
-//! that lags a promotion; crash recovery and the consistency point; fast and immediate stop, a fast stop
-//! waiting for sessions and for standbys; promotion to the newest known timeline + 1; streaming with the
-//! checks that PostgreSQL makes (numbers and positions, not content); base backup and rewind that take
-//! time, can be cut, and leave half-made directories; slots; an archive with its commands. What it has not:
-//! synchronous replication, logical slots, WAL removal, tablespaces.
+//! with inserted, flushed, received and replayed positions; the control file's states, the checkpoint
+//! that lags a promotion and the minimum recovery point that lags a replay; crash recovery and the
+//! consistency point; smart, fast and immediate stop, a fast stop waiting for sessions and for standbys;
+//! promotion to the newest known timeline + 1; streaming with the checks that PostgreSQL makes (numbers and
+//! positions, not content); base backup and rewind that take time, can be cut, and leave half-made
+//! directories; slots; an archive with its commands. What it has not: synchronous replication, logical slots,
+//! WAL removal (and so no lost slots, no rewind that misses WAL), tablespaces.
+//!
+//! It is held to PostgreSQL 15 by a transcript (`fidelity/postgres`), step by step. What no script can time on a
+//! real server is not in it, and rests on PostgreSQL's sources: what a promotion leaves that dies half-way, a backend
+//! stuck in IO, a host that loses power, a source that is restarted while it is copied from.
 
 pub mod archive;
 pub mod commit;

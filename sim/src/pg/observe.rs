@@ -53,15 +53,15 @@ impl World {
 
     fn control_data(&self, seat: Seat) -> ControlData {
         let dir = &self.pgs[seat.index()].dir;
-        let ran_as_standby = dir.standby_signal || dir.control.consistent_at.is_some();
-        let end = dir.control.consistent_at.map_or(dir.wal.lsn, |at| at.lsn);
+        let min_recovery = dir.control.min_recovery;
         ControlData {
             system_id: self.wal.system(dir.wal.branch).clone(),
             state: dir.control.state,
             checkpoint: dir.control.checkpoint,
             timeline: dir.control.timeline,
-            min_recovery_end: if ran_as_standby { end } else { Lsn::INVALID },
-            min_recovery_timeline: self.wal.timeline(dir.wal.branch),
+            min_recovery_end: min_recovery.map_or(Lsn::INVALID, |at| at.lsn),
+            min_recovery_timeline: min_recovery
+                .map_or(TimelineId(0), |at| self.wal.timeline(at.branch)),
             wal_log_hints: self.shape.rewind.wal_log_hints,
             data_checksums: false,
             standby_minimums: dir.control.limits.named(),
@@ -98,7 +98,8 @@ impl World {
             .expect("only asked of a server that answers");
         let in_recovery = server.in_recovery();
         let timeline = self.wal.timeline(dir.wal.branch);
-        let upstream = dir.upstream.as_ref().filter(|_| in_recovery);
+        // A promoted server keeps the setting until it is given another.
+        let upstream = dir.upstream.as_ref();
         SqlStatus {
             in_recovery,
             server_version: 150_000,
@@ -147,8 +148,8 @@ impl World {
         };
         let slots = self.pgs[seat.index()].dir.slots.iter();
         slots
-            .map(|(name, restart_lsn)| {
-                let (restart_lsn, active) = (*restart_lsn, in_use(name));
+            .map(|(name, retained)| {
+                let (restart_lsn, active) = (retained.from, in_use(name));
                 (
                     name.clone(),
                     Slot {

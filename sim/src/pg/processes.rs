@@ -143,6 +143,7 @@ impl World {
         server.phase = Phase::Starting;
         server.inserted = flushed;
         self.pgs[seat.index()].dir.control.state = DbState::InCrashRecovery;
+        self.pgs[seat.index()].dir.read_slots();
         self.drop_standbys_of(seat);
         self.pg_due(seat, takes, PgDue::CrashRestart);
     }
@@ -154,6 +155,8 @@ impl World {
         pg.run += 1;
         pg.dir.wal = pg.dir.durable;
         pg.dir.control.checkpoint = pg.dir.control.checkpoint.min(pg.dir.wal.lsn);
+        let known = pg.dir.control.min_recovery;
+        pg.dir.control.min_recovery = known.map(|at| self.wal.cut_at(pg.dir.wal, at.lsn));
         self.leave_ghosts(seat);
         self.agent_ended(seat, HowEnded::HostDown);
     }
@@ -219,7 +222,8 @@ impl World {
                 self.pg_due(seat, Span::millis(5), PgDue::SessionsEnded);
             }
             Some(
-                Stopping::Checkpoint
+                Stopping::WaitingForSessions
+                | Stopping::Checkpoint
                 | Stopping::WaitingForStandbys
                 | Stopping::WaitingForArchiver
                 | Stopping::Hanging,

@@ -6,10 +6,9 @@ use crate::due::PgDue;
 use crate::event::What;
 use crate::marks::Mark;
 use crate::pg::instance::{Phase, Postmaster};
-use crate::pg::wal::CHECKPOINT_BYTES;
+use crate::pg::wal::{CHECKPOINT_BYTES, Checkpoint};
 use crate::wire::Seat;
 use crate::world::World;
-use tanist_core::lsn::Lsn;
 use tanist_core::postgres::{DbState, Ended};
 use tanist_core::time::Span;
 
@@ -40,7 +39,13 @@ impl World {
         if server.postmaster != Postmaster::Running || server.stopping.is_some() {
             return Err("server does not react".to_string());
         }
+        let falls_short = server.falls_short;
         if !self.replays_to_the_end(seat) {
+            // One that stood still for its settings is let go on by the promotion, and fails (`SetPromoteIsTriggered`
+            // ends the pause). One that comes upon them only now says that promotion is not possible, and waits.
+            if falls_short {
+                self.all_processes_gone(seat);
+            }
             return Ok(());
         }
         let Some(server) = self.pgs[seat.index()].server.as_mut() else {
@@ -90,6 +95,7 @@ impl World {
                 pg.dir.wal = self.wal.append(fork, CHECKPOINT_BYTES, None);
                 pg.dir.standby_signal = false;
                 // With the record that ends recovery the control file says how far it must get.
+                pg.dir.control.min_recovery = Some(pg.dir.wal);
                 pg.dir.control.consistent_at = Some(pg.dir.wal);
                 pg.settle();
             }
@@ -138,8 +144,8 @@ impl World {
         server.replayed = end.lsn;
         pg.dir.wal = end;
         pg.dir.standby_signal = false;
-        pg.dir.upstream = None;
         pg.dir.control.state = DbState::InProduction;
+        pg.dir.control.min_recovery = Some(end);
         pg.dir.control.consistent_at = None;
         pg.settle();
         self.report_limits(seat);
@@ -185,22 +191,34 @@ impl World {
         match server.phase {
             Phase::Primary => {
                 let start = server.inserted;
-                let at = self.wal.append(start, CHECKPOINT_BYTES, None);
+                let at = self.wal.checkpoint(start);
                 server.inserted = at;
                 pg.dir.wal = at;
-                pg.dir.control.checkpoint = start.lsn;
-                pg.dir.control.timeline = self.wal.timeline(at.branch);
+                pg.dir.control.min_recovery = None;
+                pg.dir.keep_checkpoint(Checkpoint {
+                    begins: start.lsn,
+                    timeline: self.wal.timeline(at.branch),
+                });
                 pg.settle();
                 self.finish_segments(seat);
                 self.send_wal(seat);
             }
-            // A restartpoint.
-            Phase::Recovery { .. } => {
-                let start = Lsn(server.replayed.0.saturating_sub(CHECKPOINT_BYTES));
-                pg.dir.control.checkpoint = Ord::max(pg.dir.control.checkpoint, start);
-                pg.dir.control.timeline = self.wal.timeline(pg.dir.wal.branch);
-            }
+            Phase::Recovery { .. } => self.restartpoint(seat),
             Phase::Starting | Phase::Promoting => {}
+        }
+    }
+
+    /// The newest checkpoint that was replayed becomes the one to recover from, if there is one that is newer.
+    pub(crate) fn restartpoint(&mut self, seat: Seat) {
+        let pg = &mut self.pgs[seat.index()];
+        let Some(server) = pg.server.as_ref() else {
+            return;
+        };
+        let replayed = self.wal.cut_at(pg.dir.wal, server.replayed);
+        pg.dir.control.min_recovery = Some(replayed);
+        let newest = self.wal.last_checkpoint(replayed);
+        if let Some(checkpoint) = newest.filter(|c| c.begins > pg.dir.control.checkpoint) {
+            pg.dir.keep_checkpoint(checkpoint);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::act::Trouble;
 use crate::due::{PgDue, Ticket};
 use crate::pg::instance::{Backends, Layout, Phase, Postmaster, Server, Space};
 use crate::pg::limits::Limits;
-use crate::pg::wal::CHECKPOINT_BYTES;
+use crate::pg::wal::Checkpoint;
 use crate::wire::Seat;
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -82,6 +82,11 @@ impl World {
         });
         let hangs = pg.meets(|trouble| (trouble == Trouble::StartHangs).then_some(()));
         let fails = pg.meets(|trouble| (trouble == Trouble::StartFails).then_some(()));
+        if let Some(label) = pg.dir.label.take_if(|_| !is_lost) {
+            pg.dir.control.checkpoint = label.begins;
+            pg.dir.control.timeline = label.timeline;
+        }
+        pg.dir.read_slots();
         let limits = Limits::of(&pg.dir.parameters);
         let too_little = pg.dir.standby_signal && !limits.cover(pg.dir.control.limits);
         let fails = fails.or((too_little || is_lost).then_some(()));
@@ -158,13 +163,14 @@ impl World {
         server.backends.sessions = POOLED_SESSIONS;
         self.requests.touched.remove(&seat);
         let start = pg.dir.wal;
-        let at = self.wal.append(start, CHECKPOINT_BYTES, None);
+        let at = self.wal.checkpoint(start);
         server.inserted = at;
         pg.dir.wal = at;
         pg.dir.control.state = DbState::InProduction;
-        pg.dir.control.checkpoint = start.lsn;
-        pg.dir.control.timeline = timeline;
+        pg.dir.control.min_recovery = None;
         pg.dir.control.consistent_at = None;
+        let begins = start.lsn;
+        pg.dir.keep_checkpoint(Checkpoint { begins, timeline });
         pg.settle();
         self.report_limits(seat);
         self.opens_segments(seat, start.lsn);
@@ -187,7 +193,13 @@ impl World {
         if !reached || server.phase != (Phase::Recovery { consistent: false }) {
             return;
         }
-        pg.dir.control.consistent_at = None;
+        // From the checkpoint, or from the end of the base backup, it never goes back.
+        let begun = self.wal.cut_at(pg.dir.wal, pg.dir.control.checkpoint);
+        let reached = pg.dir.control.consistent_at.take().unwrap_or(begun);
+        let known = pg.dir.control.min_recovery;
+        if known.is_none_or(|known| known.lsn < reached.lsn) {
+            pg.dir.control.min_recovery = Some(reached);
+        }
         server.phase = Phase::Recovery { consistent: true };
         server.backends.sessions = POOLED_SESSIONS;
         let op = server_waits_for(pg.server.as_mut());

@@ -4,8 +4,8 @@
 use crate::act::Trouble;
 use crate::due::{AgentDue, Due, Harder, PgDue};
 use crate::marks::Mark;
-use crate::pg::instance::{Phase, Postmaster, Stopping};
-use crate::pg::wal::CHECKPOINT_BYTES;
+use crate::pg::instance::{Phase, Postmaster, Server, Stopping};
+use crate::pg::wal::Checkpoint;
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::name::OpId;
@@ -56,6 +56,40 @@ impl World {
         }
     }
 
+    /// SIGTERM to the postmaster, which no agent sends: no new sessions, and it ends as a fast stop does once the last
+    /// one has closed. Standbys are fed for as long. A postmaster that still recovers has no sessions to wait for.
+    pub(crate) fn stop_smart(&mut self, seat: Seat) {
+        let Some(server) = self.pgs[seat.index()].server.as_mut() else {
+            return;
+        };
+        if server.stopping.is_some() || server.postmaster == Postmaster::Dead {
+            return;
+        }
+        if server.phase == Phase::Starting {
+            return self.stop_fast(seat);
+        }
+        server.stopping = Some(Stopping::WaitingForSessions);
+        self.end_if_no_session_is_left(seat);
+    }
+
+    /// The application closes its sessions.
+    pub(crate) fn close_sessions(&mut self, seat: Seat) {
+        if let Some(server) = self.pgs[seat.index()].server.as_mut() {
+            server.backends.sessions = 0;
+        }
+        self.end_if_no_session_is_left(seat);
+    }
+
+    fn end_if_no_session_is_left(&mut self, seat: Seat) {
+        let waits = |server: &&mut Server| server.stopping == Some(Stopping::WaitingForSessions);
+        let server = self.pgs[seat.index()].server.as_mut().filter(waits);
+        if let Some(server) = server.filter(|server| server.backends.all() == 0) {
+            server.receiver = None;
+            server.stopping = Some(Stopping::EndingSessions);
+            self.pg_due(seat, Span::millis(5), PgDue::SessionsEnded);
+        }
+    }
+
     /// SIGINT to the postmaster: no new sessions, the present ones end, then a shutdown checkpoint.
     pub(crate) fn stop_fast(&mut self, seat: Seat) {
         let takes = self.chance.pg.span(Span::millis(2), Span::millis(60));
@@ -63,7 +97,9 @@ impl World {
         let Some(server) = pg.server.as_ref() else {
             return;
         };
-        if server.stopping.is_some() || server.postmaster == Postmaster::Dead {
+        let smart = server.stopping == Some(Stopping::WaitingForSessions);
+        let stops = server.stopping.is_some() && !smart;
+        if stops || server.postmaster == Postmaster::Dead {
             return;
         }
         let hangs = pg
@@ -123,15 +159,19 @@ impl World {
         server.stopping = Some(Stopping::WaitingForStandbys);
         if server.phase == Phase::Primary {
             let start = server.inserted;
-            let at = self.wal.append(start, CHECKPOINT_BYTES, None);
+            let at = self.wal.checkpoint(start);
             server.inserted = at;
             pg.dir.wal = at;
-            pg.dir.control.checkpoint = start.lsn;
-            pg.dir.control.timeline = self.wal.timeline(at.branch);
+            pg.dir.control.min_recovery = None;
+            pg.dir.keep_checkpoint(Checkpoint {
+                begins: start.lsn,
+                timeline: self.wal.timeline(at.branch),
+            });
             pg.dir.control.state = DbState::ShutDown;
             self.finish_last_segment(seat);
         } else {
             pg.dir.control.state = DbState::ShutDownInRecovery;
+            self.restartpoint(seat);
         }
         self.pgs[seat.index()].settle();
         self.send_wal(seat);

@@ -92,18 +92,17 @@ impl World {
         if self.wal.system(mine.branch) != self.wal.system(theirs.branch) {
             return false;
         }
-        if slot.is_some_and(|name| !upstream.dir.slots.contains_key(name)) {
-            return false;
-        }
+        let slot_is_there = slot.is_none_or(|name| upstream.dir.slots.contains_key(name));
         let history = self.wal.history(theirs.branch);
         let timeline = self.wal.timeline(mine.branch);
         // The receiver fetches the history files up to the timeline that its upstream is on, no further.
         let newest = self.wal.history(theirs.branch);
         self.pgs[seat.index()].dir.learn(newest);
-        match history.end_of(timeline) {
-            Some(end) => mine.lsn <= end,
-            None => history.timeline == timeline && mine.lsn <= theirs.lsn,
-        }
+        slot_is_there
+            && match history.end_of(timeline) {
+                Some(end) => mine.lsn <= end,
+                None => history.timeline == timeline && mine.lsn <= theirs.lsn,
+            }
     }
 
     fn connected(&mut self, seat: Seat, from: Seat, slot: Option<String>) {
@@ -289,7 +288,7 @@ impl World {
         if self.pgs[from.index()].run == run {
             let held = slot.and_then(|name| self.pgs[from.index()].dir.slots.get_mut(&name));
             if let Some(held) = held {
-                *held = Some(lsn);
+                held.from = Some(lsn);
             }
             self.end_when_standbys_have_it(from);
         }
@@ -372,7 +371,8 @@ impl World {
                 self.stalls(Seat(at), now);
             }
         }
-        let upstream = self.pgs[seat.index()].dir.upstream.as_ref();
+        let dir = &self.pgs[seat.index()].dir;
+        let upstream = dir.upstream.as_ref().filter(|_| dir.standby_signal);
         let upstream = upstream.map(|u| u.address.host.clone());
         if let Some(from) = upstream.and_then(|host| self.seat_of_host(&host))
             && let Some(server) = self.pgs[from.index()].server.as_mut()

@@ -47,6 +47,15 @@ pub struct Wal {
     commits: BTreeMap<CommitId, Position>,
     /// Records of changed settings, in the order of their writing.
     limits: Vec<Change>,
+    /// Checkpoint records, in the order of their writing: the begin of each, and its end.
+    checkpoints: Vec<(Lsn, Position)>,
+}
+
+/// What the control file keeps of a checkpoint: where its record begins, and on which timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub begins: Lsn,
+    pub timeline: TimelineId,
 }
 
 /// Length of a checkpoint record. The control file names the record's *start*; WAL ends after it.
@@ -60,14 +69,17 @@ impl Wal {
     pub fn initdb(&mut self, system: SystemId) -> Position {
         let hash = mix(0, AFTER_INITDB.0 ^ self.systems.len() as u64);
         self.systems.push(system);
-        self.add(Branch {
+        let end = self.add(Branch {
             system: self.systems.len() as u32 - 1,
             parent: None,
             history: TimelineHistory::bare(TimelineId(1)),
             start: AFTER_INITDB,
             end: AFTER_INITDB,
             records: vec![(AFTER_INITDB, hash)],
-        })
+        });
+        let begins = Lsn(end.lsn.0 - CHECKPOINT_BYTES);
+        self.checkpoints.push((begins, end));
+        end
     }
 
     fn add(&mut self, branch: Branch) -> Position {
@@ -105,6 +117,21 @@ impl Wal {
             self.commits.insert(id, written);
         }
         written
+    }
+
+    /// Writes a checkpoint record after `at` and returns its end.
+    pub fn checkpoint(&mut self, at: Position) -> Position {
+        let end = self.append(at, CHECKPOINT_BYTES, None);
+        self.checkpoints.push((at.lsn, end));
+        end
+    }
+
+    /// The newest checkpoint whose record is wholly within the WAL that ends at `upto`.
+    pub fn last_checkpoint(&self, upto: Position) -> Option<Checkpoint> {
+        let within = |(_, end): &&(Lsn, Position)| self.is_prefix(*end, upto);
+        let (begins, end) = *self.checkpoints.iter().rev().find(within)?;
+        let timeline = self.timeline(end.branch);
+        Some(Checkpoint { begins, timeline })
     }
 
     /// The same timeline number goes on from `at` with other content.

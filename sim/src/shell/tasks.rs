@@ -4,7 +4,7 @@
 use crate::due::{AgentDue, PgDue};
 use crate::event::What;
 use crate::marks::Mark;
-use crate::pg::instance::Phase;
+use crate::pg::instance::{Phase, Retained};
 use crate::pg::streaming::data_hop;
 use crate::wire::Seat;
 use crate::world::World;
@@ -86,16 +86,10 @@ impl World {
                 self.reconnect(seat);
             }
             SideTask::CreateSlot { name } => {
-                // WAL is reserved at once: from the last checkpoint, or from what is replayed.
-                let pg = &mut self.pgs[seat.index()];
-                let standby = pg.in_recovery();
-                let replayed = pg.server.as_ref().map_or(pg.dir.wal.lsn, |s| s.replayed);
-                let from = if standby {
-                    replayed
-                } else {
-                    pg.dir.control.checkpoint
-                };
-                pg.dir.slots.entry(name.clone()).or_insert(Some(from));
+                // WAL is reserved at once: from the last checkpoint or restartpoint.
+                let dir = &mut self.pgs[seat.index()].dir;
+                let from = Retained::new(dir.control.checkpoint);
+                dir.slots.entry(name.clone()).or_insert(from);
             }
             SideTask::DropSlot { name } => {
                 if self.slot_in_use(seat, name) {
@@ -106,9 +100,10 @@ impl World {
             }
             SideTask::AdvanceSlot { name, to } => {
                 let pg = &mut self.pgs[seat.index()];
-                let replayed = pg.server.as_ref().map_or(*to, |s| s.replayed);
+                let standby = pg.server.as_ref().filter(|s| s.in_recovery());
+                let most = standby.map_or(pg.dir.wal.lsn, |s| s.replayed);
                 match pg.dir.slots.get_mut(name) {
-                    Some(at) => *at = (*at).max(Some(Ord::min(*to, replayed))),
+                    Some(slot) => slot.from = slot.from.max(Some(Ord::min(*to, most))),
                     None => return failed("replication slot does not exist"),
                 }
             }
