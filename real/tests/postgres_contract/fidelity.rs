@@ -18,9 +18,9 @@ use tanist_sim::fidelity::transcript::{parse, parting, print};
 use tokio_postgres::Client;
 
 /// How long a statement or a new session may take, and a look at a server.
-const ANSWER: Duration = Duration::from_secs(2);
-const LOOK: Span = Span::secs(2);
-const COMES_ABOUT_IN: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_secs(4);
+const LOOK: Span = Span::secs(4);
+const COMES_ABOUT_IN: Duration = Duration::from_secs(40);
 
 const TABLES: &str = "CREATE TABLE rows (n int); CREATE TABLE filler (n int); \
     CREATE TABLE ticks (at timestamptz); \

@@ -16,8 +16,10 @@ use tanist_core::postgres::{
 use tanist_core::time::Span;
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 
-/// Long enough that no stop of the script becomes harder by itself, but for what does not react at all.
-const PATIENCE: Span = Span::secs(4);
+/// Long enough that no fast stop of the script becomes a harder one by itself.
+const PATIENCE: Span = Span::secs(30);
+/// What does not react to an immediate stop is killed.
+const KILL_AFTER: Span = Span::secs(4);
 
 /// What every server runs with besides the settings that the script is about. Nothing that writes or flushes WAL by
 /// itself: where a position lies would be chance.
@@ -97,7 +99,7 @@ impl Names {
                     immediate_after: PATIENCE,
                     kill_after: match first {
                         StopMode::Fast => PATIENCE + PATIENCE,
-                        StopMode::Immediate => PATIENCE,
+                        StopMode::Immediate => KILL_AFTER,
                     },
                 },
                 checkpoint_first: false,
