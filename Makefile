@@ -11,7 +11,7 @@ PROFILE = --profile swarm
 export BUILD_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios stage mutants hunt canaries swarm bench-sim fidelity browser madsim cluster test test-all
+.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios stage mutants hunt canaries swarm determinism bench-sim fidelity browser madsim cluster test test-all
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -87,6 +87,12 @@ SEED ?= $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),1)
 swarm:
 	$(CARGO) run $(PROFILE) --quiet -p tanist-sim -- swarm --seed-from $(SEED) \
 		$(if $(RUNS),--seeds $(RUNS),--for $(BOX)) $(if $(REPORT),--report $(REPORT))
+
+# 200 seeds, each in a process of a debug build and in one of the other profile: the same traces, byte for byte.
+determinism:
+	$(CARGO) build $(PROFILE) -p tanist-sim
+	TANIST_SEEDS=200 TANIST_OTHER_SIMULATOR=$(CURDIR)/target/swarm/tanist-sim \
+		$(CARGO) test -p tanist-sim --test determinism
 
 # How fast the simulator is on one core. Wants the machine for itself.
 bench-sim:

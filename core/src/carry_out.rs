@@ -106,7 +106,7 @@ impl Agent {
     fn start_server(&mut self, now: Now, role: StartAs, out: &mut Output) {
         let timeout = match role {
             StartAs::Primary => self.store.config.primary_start_timeout.max(Span::secs(10)),
-            StartAs::Standby { .. } => CLONE_START_TIMEOUT,
+            StartAs::Standby { .. } | StartAs::OwnTimeline => CLONE_START_TIMEOUT,
         };
         let parameters = self.parameters(&role);
         self.copies.aimed = aimed_at(&role);
@@ -124,7 +124,7 @@ impl Agent {
     fn parameters(&self, role: &StartAs) -> std::collections::BTreeMap<String, String> {
         let standby_of = match role {
             StartAs::Primary => None,
-            StartAs::Standby { .. } => self.local.control(),
+            StartAs::Standby { .. } | StartAs::OwnTimeline => self.local.control(),
         };
         params::desired(&self.store.config, &self.settings.postgresql, standby_of)
     }

@@ -33,7 +33,7 @@ impl Copies {
 pub fn aimed_at(role: &StartAs) -> Option<MemberName> {
     match role {
         StartAs::Standby { upstream } => upstream.as_ref().map(|u| u.member.clone()),
-        StartAs::Primary => None,
+        StartAs::Primary | StartAs::OwnTimeline => None,
     }
 }
 

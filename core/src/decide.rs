@@ -80,7 +80,10 @@ impl Agent {
         if self.requests.restart_wanted() && self.local.server() != Server::Down {
             return self.stop_in_order(now, StopReason::Restart, RESTART_STOP, false);
         }
-        if let Some(stop) = self.decide_shortfall(cluster) {
+        if let Some(stop) = self
+            .decide_own_timeline()
+            .or_else(|| self.decide_shortfall(cluster))
+        {
             return stop;
         }
         if self.holds_key() {

@@ -224,6 +224,8 @@ pub enum StopReason {
     },
     Restart,
     /// Replay stands still since the primary was given more of a setting than this standby was started with.
+    /// It runs along its own timeline only, for no other end than this.
+    OwnTimeline,
     FallsShort {
         setting: String,
         has: u64,
@@ -380,7 +382,7 @@ impl fmt::Display for Decision {
                 why,
             } => write!(f, "starting as primary: {why}"),
             Decision::Start {
-                role: StartAs::Standby { .. },
+                role: StartAs::Standby { .. } | StartAs::OwnTimeline,
                 why,
             } => write!(f, "starting as standby: {why}"),
             Decision::Promote { term } => write!(
@@ -617,6 +619,9 @@ impl fmt::Display for StopReason {
                 )
             }
             StopReason::Restart => f.write_str("restart requested"),
+            StopReason::OwnTimeline => {
+                f.write_str("it was started along its own timeline, only to be stopped cleanly")
+            }
             StopReason::FallsShort {
                 setting,
                 has,

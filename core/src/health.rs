@@ -267,7 +267,8 @@ fn readiness(view: &View, now: Now, check: &Check) -> Verdict {
     }
     let reached = match check.lag_of {
         LagOf::Replayed => status.replayed,
-        LagOf::Received => received_or_replayed(status),
+        // PostgreSQL counts what it received from the begin of the segment in which it connected last.
+        LagOf::Received => status.received.max(status.replayed),
     };
     let limit = check.lag_max.unwrap_or(view.config.maximum_lag_on_failover);
     let bytes = newest_known(view, status).bytes_ahead_of(reached);

@@ -30,6 +30,8 @@ pub const ASK_PAUSE: Span = Span::millis(500);
 const SHUTDOWN_PATIENCE: Span = Span::secs(10);
 /// After so many failed rewinds the policy for a failed rewind applies.
 const REWIND_TRIES: u32 = 3;
+/// The same after so many starts, of two kinds in turns, that were to end in the clean stop before a rewind.
+const CLEAN_STOP_TRIES: u32 = 6;
 
 /// Whom something was asked of, or copied from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,7 +266,7 @@ impl Agent {
             return self.recover_alone(now);
         }
         if !control.state.is_clean() {
-            return self.start_to_stop_cleanly(now);
+            return self.start_to_stop_cleanly(now, leader);
         }
         self.decide_rewind(now, cluster, leader, upstream, divergence)
     }
@@ -277,11 +279,19 @@ impl Agent {
     }
 
     /// `pg_rewind` takes only what was stopped cleanly. Started without an upstream a standby that crashed reaches its
-    /// consistent state, and is stopped as any diverged server that runs. PostgreSQL starts none whose last checkpoint is
-    /// not on the archive's newest timeline (`InitWalRecovery`): that one recovers alone, where no timeline is looked for.
-    fn start_to_stop_cleanly(&self, now: Now) -> Decision {
-        if self.lane.failed("start") > 0 {
-            return self.recover_alone(now);
+    /// consistent state, and is stopped. PostgreSQL starts none whose last checkpoint is not on the newest timeline that is
+    /// known here or archived, nor along its own one whose minimum recovery point is on another (`InitWalRecovery`): where
+    /// the one fails, the other is tried; what starts in neither way cannot be rewound.
+    fn start_to_stop_cleanly(&self, now: Now, leader: &LeaderKey) -> Decision {
+        if self.lane.failed("start") >= CLEAN_STOP_TRIES {
+            return if self.remove_on_rewind_failure() {
+                self.discard(now, DiscardReason::RewindFailed)
+            } else {
+                self.diverged(
+                    leader,
+                    "it crashed and cannot be started, see the log: run tanistctl reinit",
+                )
+            };
         }
         if let Some(pause) = self.lane.pausing("start", now.mono) {
             return retry("start", &pause.last);
@@ -290,9 +300,16 @@ impl Agent {
             return Decision::Wait(Waiting::FencerHoldsDeadline);
         }
         Decision::Start {
-            role: StartAs::Standby { upstream: None },
+            role: self.clean_stop_role(),
             why: StartReason::CleanStopFirst,
         }
+    }
+
+    fn clean_stop_role(&self) -> StartAs {
+        if self.lane.failed("start") % 2 == 1 {
+            return StartAs::OwnTimeline;
+        }
+        StartAs::Standby { upstream: None }
     }
 
     fn decide_rewind(

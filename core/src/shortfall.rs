@@ -1,5 +1,6 @@
-//! What becomes of a standby whose replay stands still, since its primary was given more of a setting than it was started
-//! with: it is started anew, and gets what its control file demands. Till then it shows old data, and cannot be promoted.
+//! What becomes of a standby that cannot go on as it was started. Its replay stands still, since its primary was given more
+//! of a setting: it is started anew, and gets what its control file demands. Or it runs along its own timeline only: it is
+//! stopped, which is what it was started for. Till then it shows old data, and cannot be promoted.
 
 use crate::agent::Agent;
 use crate::cluster::Cluster;
@@ -15,6 +16,16 @@ const STOP: StopPlan = StopPlan {
 };
 
 impl Agent {
+    /// Nothing else becomes of it, whoever leads.
+    pub fn decide_own_timeline(&self) -> Option<Decision> {
+        let status = self.local.answered().filter(|s| s.own_timeline)?;
+        (status.in_recovery && !self.paused()).then_some(Decision::Stop {
+            why: StopReason::OwnTimeline,
+            plan: STOP,
+            checkpoint_first: false,
+        })
+    }
+
     /// Stopped only where it will be started again: never in pause, and not while its leader is not ready to be followed.
     pub fn decide_shortfall(&self, cluster: &Cluster) -> Option<Decision> {
         let short = self.local.shortfall()?;

@@ -93,7 +93,7 @@ impl Agent {
                 Operation::Clone { .. } => return State::CreatingReplica,
                 Operation::Stop { .. } => return State::Stopping,
                 Operation::Start {
-                    role: StartAs::Primary | StartAs::Standby { .. },
+                    role: StartAs::Primary | StartAs::Standby { .. } | StartAs::OwnTimeline,
                     ..
                 } => return State::Starting,
                 Operation::PostBootstrap

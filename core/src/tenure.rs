@@ -4,7 +4,7 @@
 
 use crate::agent::{Agent, Output};
 use crate::dcs::{DcsOutcome, DcsReply, DcsRequest, KeyOwner, LeaseId, Revision, Session};
-use crate::decision::{AcquireReason, ReleaseReason};
+use crate::decision::{AcquireReason, Decision, ReleaseReason};
 use crate::handover::ABSTAIN;
 use crate::keys::member_key;
 use crate::leader_key::{Authority, Key, authority_until};
@@ -268,7 +268,12 @@ impl Agent {
         if now.mono >= until {
             return self.lose_key(None);
         }
-        self.request_key(now, AcquireReason::KeyGone, until, out);
+        let why = AcquireReason::KeyGone;
+        if self.tenure.call.is_none() {
+            let again = Decision::Acquire { why: why.clone() };
+            out.notes.push(Note::Decided(again));
+        }
+        self.request_key(now, why, until, out);
     }
 
     /// Asks for the leader key, guarded by the versions that the decision saw.

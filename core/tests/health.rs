@@ -40,6 +40,7 @@ fn sql(in_recovery: bool) -> SqlStatus {
         slots: BTreeMap::new(),
         standbys: Vec::new(),
         limits: BTreeMap::new(),
+        own_timeline: false,
         pending_restart: false,
         synchronous_standby_names: String::new(),
     }

@@ -25,6 +25,7 @@ fn primary_on(timeline: u32, history: TimelineHistory) -> Local {
         slots: BTreeMap::new(),
         standbys: Vec::new(),
         limits: BTreeMap::new(),
+        own_timeline: false,
         pending_restart: false,
         synchronous_standby_names: String::new(),
     };

@@ -69,6 +69,7 @@ fn sql() -> SqlStatus {
         slots: BTreeMap::new(),
         standbys: Vec::new(),
         limits: BTreeMap::new(),
+        own_timeline: false,
         pending_restart: false,
         synchronous_standby_names: String::new(),
     }

@@ -17,6 +17,8 @@ pub struct Sung {
     pub runs: Option<u64>,
     /// The seed of that run.
     pub seed: u64,
+    /// Acts of that run's plan, and how many are left when it is made small. `None`: nobody tried.
+    pub acts: Option<(usize, usize)>,
     /// Whatever else fired on the way, and how often.
     pub others: BTreeMap<String, u64>,
     /// Seeds on which the true core broke a promise, too: they prove nothing.
@@ -51,6 +53,7 @@ pub fn sing(
         canary,
         runs: None,
         seed: 0,
+        acts: None,
         others: BTreeMap::new(),
         honest_finds: Vec::new(),
         stories: Vec::new(),
@@ -74,6 +77,17 @@ pub fn sing(
     sung
 }
 
+/// How much of the drawn plans is left when they are made small, in percent: the middle one. `None`: none was.
+pub fn median_left(all: &[Sung]) -> Option<usize> {
+    let shrunk = all.iter().filter_map(|sung| sung.acts);
+    let mut left: Vec<usize> = shrunk
+        .filter(|(acts, _)| *acts > 0)
+        .map(|(acts, left)| 100 * left / acts)
+        .collect();
+    left.sort_unstable();
+    left.get(left.len() / 2).copied()
+}
+
 /// The page that is kept.
 pub fn page(all: &[Sung], command: &str) -> String {
     let mut page = String::from("# Canaries\n\n");
@@ -84,9 +98,9 @@ pub fn page(all: &[Sung], command: &str) -> String {
          Bugs inside the core are in `sim/tests/mutants.txt`. Written by `{command}`.\n"
     );
     page.push_str(
-        "| canary | meant for | runs needed | seed | fired before | stories that fail on it |\n",
+        "| canary | meant for | runs needed | seed | acts, and when shrunk | fired before | stories that fail on it |\n",
     );
-    page.push_str("|---|---|---:|---|---|---|\n");
+    page.push_str("|---|---|---:|---|---:|---|---|\n");
     for sung in all {
         let runs = match sung.runs {
             Some(runs) => runs.to_string(),
@@ -97,12 +111,20 @@ pub fn page(all: &[Sung], command: &str) -> String {
         let told: Vec<&str> = failing.map(|(name, _)| name.as_str()).collect();
         let _ = writeln!(
             page,
-            "| {} | {} | {runs} | {:x} | {} | {} |",
+            "| {} | {} | {runs} | {:x} | {} | {} | {} |",
             sung.canary.name(),
             sung.canary.caught_by(),
             sung.seed,
+            sung.acts
+                .map_or_else(String::new, |(acts, left)| format!("{acts}, {left}")),
             others.join(", "),
             told.join(", ")
+        );
+    }
+    if let Some(left) = median_left(all) {
+        let _ = writeln!(
+            page,
+            "\nThe median find has {left} % of its acts left when it is shrunk."
         );
     }
     page

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use tanist_core::dcs::{
     DcsInput, DcsOutcome, DcsReply, DcsRequest, KeyOwner, Precondition, Revision,
 };
+use tanist_core::decision::Decision;
 use tanist_core::effect::{Effect, EffectBody};
 use tanist_core::fencer::FencerRequest;
 use tanist_core::input::Input;
 use tanist_core::lsn::Lsn;
 use tanist_core::name::{OpId, Term};
+use tanist_core::note::Note;
 use tanist_core::peer::PeerAnswer;
 use tanist_core::postgres::{
     DataDir, DiscardReason, Observation, Operation, PgInput, PromotionMark, SideTask, StopMode,
@@ -86,6 +88,8 @@ canaries! {
     ViewsFrozen "views-frozen" caught by "L04";
     /// The leader key is given away while PostgreSQL is only being stopped.
     ReleaseEarly "release-early" caught by "S01";
+    /// Nobody is told why a server is stopped.
+    ReasonsDropped "reasons-dropped" caught by "L10";
 }
 
 /// The canary of a run, if any. It sits on the member in seat `on`, or on all.
@@ -116,6 +120,13 @@ impl Sabotage {
     }
     pub fn is_on(&self) -> bool {
         self.canary.is_some()
+    }
+
+    /// What an agent says of itself.
+    pub fn notes(&self, notes: &mut Vec<Note>) {
+        if self.is(Canary::ReasonsDropped) {
+            notes.retain(|note| !matches!(note, Note::Decided(Decision::Stop { .. })));
+        }
     }
 
     fn forge(&mut self, operation: Operation, term: Option<Term>) -> Effect {

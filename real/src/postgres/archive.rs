@@ -8,11 +8,14 @@ use super::tool;
 use super::trouble::{Outcome, Trouble};
 use std::fs;
 use std::io::ErrorKind;
+use tanist_core::time::Span;
 use tokio::process::Command;
 
+const LITTLE: Span = Span::secs(5);
+
 /// Hands each segment marked `.ready`, oldest first, to archive_command, and marks it `.done`. A segment
-/// that the command refuses is told and left: an archive that is away must not keep the member away, and one that
-/// does not answer is waited for once.
+/// that the command refuses is told and left: an archive that is away must not keep the member away. After one for
+/// which it did not answer the others have little time, and none where it does not answer again.
 pub async fn archive_waiting(work: &Work) -> Outcome {
     let mode = setting(work, "archive_mode").await?;
     if !matches!(mode.as_deref(), Some("on" | "always")) {
@@ -21,14 +24,17 @@ pub async fn archive_waiting(work: &Work) -> Outcome {
     let Some(template) = setting(work, "archive_command").await? else {
         return Ok(());
     };
+    let mut patience = work.settings().pg_ctl_timeout;
     for name in waiting(work)? {
         work.cancel.check()?;
         work.progress(format!("archiving {name}"));
-        let patience = Deadline::after(work.settings().pg_ctl_timeout);
-        if let Err(why) = archive(work, &template, &name, patience).await? {
+        let deadline = Deadline::after(patience);
+        if let Err(why) = archive(work, &template, &name, deadline).await? {
             work.progress(format!("archive_command failed for {name}: {why}"));
-            if patience.is_over() {
-                break;
+            match (deadline.is_over(), patience > LITTLE) {
+                (true, true) => patience = LITTLE,
+                (true, false) => break,
+                (false, _) => {}
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Recovers a data directory that was not shut down cleanly, in single-user mode: nobody can connect, and
-//! it ends as cleanly shut down. What was a standby stays one. Knows nothing of why it must be clean.
+//! it ends as cleanly shut down. Knows nothing of why it must be clean.
 
 use super::archive;
 use super::context::Work;
@@ -7,7 +7,7 @@ use super::control_data;
 use super::render;
 use super::tool;
 use super::trouble::{Outcome, Trouble};
-use tanist_core::postgres::{Ended, StartAs};
+use tanist_core::postgres::Ended;
 use tokio::process::Command;
 
 pub async fn recover(work: &Work) -> Outcome<Ended> {
@@ -18,8 +18,6 @@ pub async fn recover(work: &Work) -> Outcome<Ended> {
     // Recovery recycles segments: what waits for the archive goes there first, and nothing goes there by itself.
     archive::archive_waiting(work).await?;
     work.cancel.check()?;
-    let is_standby = render::is_standby(&settings.data_dir);
-    // Single-user mode knows no standby.
     render::remove_signals(settings)?;
     let mut command = Command::new(settings.program("postgres"));
     command.arg("--single").arg("-D").arg(&settings.data_dir);
@@ -31,11 +29,7 @@ pub async fn recover(work: &Work) -> Outcome<Ended> {
     command.arg(&settings.database);
     work.progress("crash recovery in single-user mode");
     // Its standard input is at its end: it recovers, writes the shutdown checkpoint and exits.
-    let ran = tool::run(command, &settings.pgpass, None, &work.cancel, |_| ()).await;
-    if is_standby {
-        render::write_signals(settings, &StartAs::Standby { upstream: None })?;
-    }
-    let output = ran?;
+    let output = tool::run(command, &settings.pgpass, None, &work.cancel, |_| ()).await?;
     if !output.status.success() {
         return Err(Trouble::failed(format!(
             "crash recovery: {}",

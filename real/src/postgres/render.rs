@@ -116,7 +116,7 @@ pub fn write_signals(settings: &PgSettings, role: &StartAs) -> Outcome {
     let dir = &settings.data_dir;
     match role {
         StartAs::Primary => remove_signals(settings),
-        StartAs::Standby { .. } => {
+        StartAs::Standby { .. } | StartAs::OwnTimeline => {
             // A promotion that was asked for and never happened must not happen now.
             remove(&dir.join("promote"))?;
             remove(&dir.join("recovery.signal"))?;
@@ -169,8 +169,10 @@ fn main_file(
 /// All recovery targets are blanked: one from an included file would pause or promote a standby.
 fn recovery(settings: &PgSettings, role: &StartAs) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
-    let StartAs::Standby { upstream } = role else {
-        return all;
+    let (upstream, timeline) = match role {
+        StartAs::Primary => return all,
+        StartAs::Standby { upstream } => (upstream.as_ref(), "latest"),
+        StartAs::OwnTimeline => (None, "current"),
     };
     for target in [
         "recovery_target",
@@ -182,14 +184,12 @@ fn recovery(settings: &PgSettings, role: &StartAs) -> BTreeMap<String, String> {
         all.insert(target.into(), String::new());
     }
     all.extend(settings.recovery_conf.clone());
-    all.insert("recovery_target_timeline".into(), "latest".into());
+    all.insert("recovery_target_timeline".into(), timeline.into());
     all.insert(
         "primary_conninfo".into(),
-        upstream
-            .as_ref()
-            .map_or_else(String::new, |u| primary_conninfo(settings, u)),
+        upstream.map_or_else(String::new, |u| primary_conninfo(settings, u)),
     );
-    let slot = upstream.as_ref().and_then(|u| u.slot.clone());
+    let slot = upstream.and_then(|u| u.slot.clone());
     all.insert("primary_slot_name".into(), slot.unwrap_or_default());
     all
 }

@@ -66,10 +66,12 @@ pub async fn start(
 fn note_leading(context: &Context, role: &StartAs) -> Outcome {
     match role {
         StartAs::Standby { upstream: Some(_) } => context.marks.forget_leading(),
-        StartAs::Standby { upstream: None } if !render::is_standby(&context.settings.data_dir) => {
+        StartAs::Standby { upstream: None } | StartAs::OwnTimeline
+            if !render::is_standby(&context.settings.data_dir) =>
+        {
             context.marks.note_led_last()
         }
-        StartAs::Standby { upstream: None } | StartAs::Primary => Ok(()),
+        StartAs::Standby { upstream: None } | StartAs::OwnTimeline | StartAs::Primary => Ok(()),
     }
 }
 

@@ -18,7 +18,7 @@ cd "$(dirname "$0")" || exit 1
 while [ -e "hangs.$1" ]; do sleep 0.1; done
 [ ! -e "fails.$1" ] || exit 1
 [ ! -e "$3" ] || exec cmp -s "$2" "$3"
-cp "$2" "part.$1" && mv "part.$1" "$3"
+cp "$2" "part.$1.$$" && mv "part.$1.$$" "$3"
 "#;
 
 impl Archive {
@@ -34,9 +34,9 @@ impl Archive {
         json!({"postgresql": {
             "parameters": {
                 "archive_mode": "on",
-                "archive_command": format!("sh {folder}/command {member} \"$PWD/%p\" %f"),
+                "archive_command": format!("sh '{folder}/command' {member} \"$PWD/%p\" %f"),
             },
-            "recovery_conf": {"restore_command": format!("cp {folder}/%f %p")},
+            "recovery_conf": {"restore_command": format!("cp '{folder}/%f' \"%p\"")},
         }})
     }
 

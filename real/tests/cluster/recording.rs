@@ -52,12 +52,10 @@ fn real_failover_becomes_a_scenario_that_goes_the_same_way() {
     let cluster = healthy_cluster();
     let old = cluster.leader().unwrap().clone();
     cluster::lose(&old).unwrap();
-    let new = wait_for("another leads", Duration::from_secs(60), || {
+    wait_for("another leads", Duration::from_secs(60), || {
         let leader = cluster.leader()?;
         let other = leader.name() != old.name();
-        other
-            .then(|| leader.name().to_string())
-            .ok_or("the old one".to_string())
+        other.then_some(()).ok_or("the old one".to_string())
     })
     .unwrap();
     old.start().unwrap();
@@ -89,7 +87,11 @@ fn real_failover_becomes_a_scenario_that_goes_the_same_way() {
         _other => None,
     });
     let owners: Vec<String> = owners.map(|name| name.to_string()).collect();
-    assert_eq!(owners, [old.name().to_string(), new]);
+    // Which of two equals is faster is chance.
+    assert!(
+        owners.len() == 2 && owners[0] == old.name() && owners[1] != owners[0],
+        "{owners:?}"
+    );
 }
 
 #[test]

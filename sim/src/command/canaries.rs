@@ -2,12 +2,13 @@
 
 use super::swarm::{hex, span};
 use super::{Ended, cannot};
-use crate::attempt::{as_one_of_many, sabotaged};
+use crate::attempt::{Runner, as_one_of_many, sabotaged, signature};
 use crate::canaries::{Sung, page, sing};
 use crate::library::{self, Unreadable};
 use crate::plan::Plan;
 use crate::sabotage::Canary;
 use crate::scenario::lex::show_span;
+use crate::shrink::{acts_left, shrink};
 use crate::swarm;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +29,9 @@ pub struct Canaries {
     /// The scenarios whose headers name the canaries on which they fail
     #[arg(long, default_value = "scenarios")]
     pub scenarios: PathBuf,
+    /// Runs to spend on making each find small, for the page; 0: none
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub shrink_runs: usize,
     /// Write the page here
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -70,8 +74,11 @@ pub fn command(args: &Canaries) -> Ended {
 fn one(args: &Canaries, canary: Canary, stories: Option<&Vec<(String, Plan)>>) -> Sung {
     let seeds = (0..args.runs).map(|nth| args.seed_from.wrapping_add(nth));
     let plan_of = |seed| swarm::plan(seed, args.chaos);
-    let with_bug = |plan: &_| sabotaged(plan, canary);
+    let with_bug = move |plan: &_| sabotaged(plan, canary);
     let mut sung = sing(canary, seeds, &plan_of, &with_bug, &as_one_of_many);
+    if sung.runs.is_some() && args.shrink_runs > 0 {
+        sung.acts = shrunk(&plan_of(sung.seed), &with_bug, args.shrink_runs);
+    }
     for (name, plan) in stories.into_iter().flatten() {
         let fails = !sabotaged(plan, canary).verdict.held();
         if !fails {
@@ -98,6 +105,13 @@ fn one(args: &Canaries, canary: Canary, stories: Option<&Vec<(String, Plan)>>) -
         println!("  the true core fails on seeds {:x?}", sung.honest_finds);
     }
     sung
+}
+
+/// Acts of the plan on which the bug was caught, and how many are left of them.
+fn shrunk(plan: &Plan, with_bug: &Runner, runs: usize) -> Option<(usize, usize)> {
+    let promise = signature(&with_bug(plan).verdict)?;
+    let small = shrink(plan, &promise, with_bug, runs)?;
+    Some((acts_left(plan), acts_left(&small.plan)))
 }
 
 /// Which scenarios are to fail on which canary, as their headers say.

@@ -13,6 +13,7 @@ use crate::report::{story, swimlane, timeline};
 use crate::scenario::fact::read_demand;
 use crate::scenario::lex::Complaint;
 use crate::scenario::line::Line;
+use crate::scenario::parse::parse;
 use crate::scenario::print::print;
 use crate::shrink::{acts_left, shrink};
 use std::collections::BTreeMap;
@@ -60,7 +61,14 @@ pub fn command(args: &FromTraces) -> Ended {
     match scenario(&recordings, &merged, &args.claim, args.runs) {
         Ok((plan, said)) => {
             println!("\n{said}");
-            library::store(path, &print(&plan)).map_or_else(cannot, |()| Ended::Passed)
+            let text = print(&plan);
+            // A member may be called what is a word of the language.
+            match parse(&text) {
+                Ok(_) => library::store(path, &text).map_or_else(cannot, |()| Ended::Passed),
+                Err(complaint) => {
+                    cannot(format!("it cannot be written as a scenario: {complaint}"))
+                }
+            }
         }
         Err(complaint) => cannot(complaint),
     }

@@ -40,7 +40,9 @@ pub struct Around<'a> {
     pub lease: Span,
     /// Who got the leader key, and when.
     pub keys: Vec<(i128, MemberName)>,
-    /// Where the recordings end.
+    /// Where the recordings begin; where the cluster has a leader; where they end.
+    pub begin: i128,
+    pub formed: i128,
     pub until: i128,
 }
 
@@ -62,7 +64,7 @@ pub fn of_member(at: usize, recording: &Recording, around: &Around<'_>) -> Vec<D
             server = Server::of(one.life);
             begun = None;
         }
-        teller.notes(now, one, &mut begun, &mut server);
+        teller.notes(now, one, around, &mut begun, &mut server);
         teller.asked(now, one.now, &one.input);
         teller.postgres(now, &one.input, begun.is_some(), &mut server);
     }
@@ -91,6 +93,14 @@ impl Server {
 }
 
 impl Around<'_> {
+    /// What waits for an operation of the formed cluster must not meet one of its forming.
+    fn floor(&self, since: i128) -> i128 {
+        match since < self.formed {
+            true => self.begin,
+            false => self.formed,
+        }
+    }
+
     /// The instant of the end is known to a loop only: whoever lost the key in between must lose it here, too.
     fn back(&self, member: &MemberName, ended: i128, back: i128) -> i128 {
         let meanwhile =
@@ -190,6 +200,7 @@ impl Teller {
         &mut self,
         now: i128,
         one: &Told,
+        around: &Around<'_>,
         begun: &mut Option<(i128, String)>,
         server: &mut Server,
     ) {
@@ -201,7 +212,8 @@ impl Teller {
                 }
                 Note::OperationEnded { verb, how, .. } => {
                     if let Some((since, _)) = begun.take().filter(|(_, begun)| begun == verb) {
-                        self.operation(since, now, verb, how);
+                        let floor = around.floor(since);
+                        self.operation(since, now, floor, verb, how);
                     }
                 }
                 Note::FencerFired { .. } => {
@@ -214,7 +226,7 @@ impl Teller {
         }
     }
 
-    fn operation(&mut self, since: i128, now: i128, verb: &str, how: &str) {
+    fn operation(&mut self, since: i128, now: i128, floor: i128, verb: &str, how: &str) {
         let took = Span::micros(u64::try_from(now - since).unwrap_or_default());
         let failed = how.starts_with("failed");
         let before = self.ended.insert(verb.to_string(), now);
@@ -235,7 +247,7 @@ impl Teller {
         };
         let who = self.who.clone();
         // It waits for the operation, which may come earlier when the story is told again.
-        let at = before.map_or(since - EARLIER, |before| before.max(since - EARLIER));
+        let at = before.unwrap_or(floor).max(floor).max(since - EARLIER);
         self.tell(at, Act::Trouble { who, trouble });
     }
 

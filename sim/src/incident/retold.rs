@@ -37,22 +37,25 @@ pub fn retell(recordings: &[Recording], merged: &Merged) -> Plan {
         pause: config.timing.loop_wait.times(2) + Span::secs(2),
         lease: config.timing.ttl + config.timing.loop_wait,
         keys: keys_taken(merged, begin),
+        begin,
+        formed: begin,
         until,
     };
+    let led = around.keys.first().map(|(at, _)| *at);
+    let formed = led
+        .filter(|_| is_founded_here(first.as_ref()))
+        .unwrap_or(begin);
+    let around = Around { formed, ..around };
     let mut done: Vec<Deed> = outages::of_all(recordings, &clocks, until);
     for (at, recording) in recordings.iter().enumerate() {
         done.extend(deeds::of_member(at, recording, &around));
     }
     done.sort_by_key(|(at, _)| *at);
     // Where the recordings begin with the founding, what came after it counts from its end.
-    let led = around.keys.first().map(|(at, _)| *at);
-    let formed = led
-        .filter(|_| is_founded_here(first.as_ref()))
-        .unwrap_or(begin);
     let on_stage = |at: i128| {
         let after = |since: i128| Span::micros(u64::try_from(at - since).unwrap_or_default());
         let at = match at < formed {
-            true => after(begin),
+            true => after(begin).min(FORMING),
             false => FORMING + after(formed),
         };
         Span::millis(at.as_millis())
@@ -78,15 +81,15 @@ pub fn retell(recordings: &[Recording], merged: &Merged) -> Plan {
 /// The same with claims on it, each from the end of the forming on.
 pub fn claiming(plan: &Plan, claims: &[Demand]) -> Plan {
     let mut plan = plan.clone();
-    let first = plan.steps.iter().find_map(|step| match step {
-        Step::At { at, .. } => Some(*at),
-        Step::When { .. } | Step::Expect(_) => None,
+    let formed = |step: &Step| matches!(step, Step::At { at, .. } if *at >= FORMING);
+    let here = plan.steps.iter().position(formed);
+    let after = plan.steps.split_off(here.unwrap_or(plan.steps.len()));
+    plan.steps.push(Step::At {
+        at: FORMING,
+        act: None,
     });
-    let at = first.unwrap_or(FORMING).min(FORMING);
-    let mut steps = vec![Step::At { at, act: None }];
-    steps.extend(claims.iter().cloned().map(Step::Expect));
-    steps.append(&mut plan.steps);
-    plan.steps = steps;
+    plan.steps.extend(claims.iter().cloned().map(Step::Expect));
+    plan.steps.extend(after);
     plan
 }
 

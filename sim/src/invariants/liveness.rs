@@ -210,8 +210,10 @@ impl World {
         let diverged = mine.is_whole() && (leaves || orphan);
         let failed = self.oracle.evidence.rewinds_failed.get(&seat);
         let gave_up = diverged && failed.is_some_and(|failed| *failed >= REWIND_TRIES);
-        let half_rewound = half_rewound || gave_up;
+        let starts = self.foreign_line(seat).is_none() || self.is_on_its_own_line(seat);
+        let half_rewound = half_rewound || gave_up || (diverged && !starts);
         foreign
+            || self.is_led_astray(seat)
             || (half_rewound && !policy.remove_data_directory_on_rewind_failure)
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
     }
@@ -245,7 +247,13 @@ impl World {
         if self.oracle.evidence.promoted_by_hand.is_empty() {
             return false;
         }
-        if (0..self.pgs.len() as u8).any(|at| self.is_led_astray(Seat(at))) {
+        let may_lead = (0u8..)
+            .zip(&self.shape.members)
+            .filter(|(_, m)| !is_barred(m));
+        if may_lead
+            .map(|(at, _)| Seat(at))
+            .all(|seat| self.is_led_astray(seat))
+        {
             return true;
         }
         let timeline = |dir: &DataDir| self.wal.timeline(dir.wal.branch);

@@ -6,6 +6,7 @@
 pub mod assumptions;
 pub mod async_loss;
 pub mod calm;
+pub mod explained;
 pub mod fresh_view;
 pub mod initialize_once;
 pub mod key_hand_over;
@@ -80,6 +81,7 @@ invariants! {
     RequestsEnd "L06 requests-end";
     Progress "L07 progress";
     StreamsOn "L09 streams-on";
+    Explained "L10 explained";
 }
 
 /// Judges, counts, and keeps the first broken promise.
@@ -115,6 +117,8 @@ pub struct Evidence {
     pub handed_over: Option<switchover_loses_nothing::HandedOver>,
     /// Rewinds of each member that failed, one after the other.
     pub rewinds_failed: BTreeMap<crate::wire::Seat, u32>,
+    /// What each agent said last that it does, and in which of its lives.
+    pub decided: BTreeMap<crate::wire::Seat, (u32, tanist_core::decision::Decision)>,
     /// How busy each agent is kept.
     pub told: BTreeMap<crate::wire::Seat, progress::Told>,
     /// The store's revision when all was last healed.

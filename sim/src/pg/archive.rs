@@ -20,8 +20,8 @@ use tanist_core::timeline::{TimelineHistory, TimelineId};
 
 /// Small enough that a run fills some: PostgreSQL's have 16 MiB.
 const SEGMENT: u64 = 2_048;
-/// At a stop the archiver tries three times, a second apart (`NUM_ARCHIVE_RETRIES`).
-const GIVES_UP_AFTER: Span = Span::secs(3);
+/// At a stop the archiver tries three times, with a second in between (`NUM_ARCHIVE_RETRIES`).
+const GIVES_UP_AFTER: Span = Span::secs(2);
 /// Tanist's adapter waits so long for one segment (`pg_ctl_timeout`), and no longer for the others.
 const COMMAND_GIVEN_UP_AFTER: Span = Span::secs(60);
 
@@ -208,13 +208,23 @@ impl World {
         dir.segments.waiting = waiting[refused.unwrap_or(waiting.len())..].to_vec();
     }
 
+    /// The adapter goes past a segment that is refused.
+    fn hand_over_what_is_taken(&mut self, seat: Seat) {
+        let dir = &mut self.pgs[seat.index()].dir;
+        let system = self.wal.system(dir.wal.branch).clone();
+        let archive = self.archives.entry(system).or_default();
+        dir.segments
+            .waiting
+            .retain(|segment| !archive.take(&self.wal, *segment));
+    }
+
     /// Tanist's adapter, before a directory's WAL is replaced: every segment is tried, and how long that takes.
     pub(crate) fn archive_waiting(&mut self, seat: Seat) -> Span {
         let pg = &self.pgs[seat.index()];
         match pg.archiving {
             _ if pg.dir.segments.waiting.is_empty() => Span::ZERO,
             Archiving::Works => {
-                self.hand_over_segments(seat);
+                self.hand_over_what_is_taken(seat);
                 Span::ZERO
             }
             Archiving::Fails => Span::ZERO,
@@ -225,7 +235,10 @@ impl World {
     pub(crate) fn set_archiving(&mut self, seat: Seat, archiving: Archiving) {
         self.pgs[seat.index()].archiving = archiving;
         self.archive(seat);
-        self.end_when_archived(seat);
+        let server = self.pgs[seat.index()].server.as_ref();
+        if server.is_some_and(|s| s.stopping == Some(Stopping::WaitingForArchiver)) {
+            self.end_when_archived(seat);
+        }
     }
 
     /// What a stop waits for last, with all standbys served.
@@ -234,13 +247,6 @@ impl World {
         let Some(server) = pg.server.as_mut() else {
             return;
         };
-        let waits = matches!(
-            server.stopping,
-            Some(Stopping::WaitingForStandbys | Stopping::WaitingForArchiver)
-        );
-        if !waits {
-            return;
-        }
         // What is left while the command works is refused: its name is taken.
         if pg.dir.segments.waiting.is_empty() || server.phase != Phase::Primary {
             return self.all_processes_gone(seat);
@@ -297,11 +303,21 @@ impl World {
         beyond.or_else(same)
     }
 
+    /// The archive is not asked: what the minimum recovery point is on must be the control file's own timeline.
+    pub(crate) fn is_on_its_own_line(&self, seat: Seat) -> bool {
+        let control = &self.pgs[seat.index()].dir.control;
+        let upto = control.min_recovery;
+        upto.is_none_or(|upto| self.wal.timeline(upto.branch) == control.timeline)
+    }
+
     /// A standby that starts looks for the newest timeline there, and ends if its own checkpoint is not on that.
     pub(crate) fn finds_its_line(&mut self, seat: Seat) -> bool {
         let dir = &self.pgs[seat.index()].dir;
         if !dir.standby_signal {
             return true;
+        }
+        if dir.own_timeline {
+            return self.is_on_its_own_line(seat);
         }
         if self.foreign_line(seat).is_some() {
             return false;
@@ -314,6 +330,9 @@ impl World {
 
     /// A standby that does not stream takes what the archive has.
     pub(crate) fn restore(&mut self, seat: Seat) {
+        if self.pgs[seat.index()].dir.own_timeline {
+            return;
+        }
         self.look_for_a_newer_timeline(seat);
         let dir = &self.pgs[seat.index()].dir;
         let archive = self.archive_of(seat);
@@ -353,13 +372,13 @@ impl World {
     /// A segment that waits here and that the archive would take now.
     pub(crate) fn archivable(&self, seat: Seat) -> Option<Stretch> {
         let pg = &self.pgs[seat.index()];
-        let oldest = pg.dir.segments.waiting.first();
+        let mut waiting = pg.dir.segments.waiting.iter();
+        let works = pg.archiving == Archiving::Works;
         let is_free = |segment: &&Stretch| {
             let archive = self.archive_of(seat);
             archive.is_none_or(|archive| archive.has_no_file_of(&self.wal, segment))
         };
-        let works = pg.archiving == Archiving::Works;
-        oldest.filter(|_| works).filter(is_free).copied()
+        waiting.find(is_free).filter(|_| works).copied()
     }
 }
 

@@ -319,6 +319,7 @@ impl World {
         let at = self.wal.checkpoint(start);
         pg.dir.wal = at;
         pg.dir.label = None;
+        pg.dir.standby_signal = false;
         pg.dir.control.state = DbState::ShutDown;
         pg.dir.control.min_recovery = None;
         pg.dir.control.consistent_at = None;

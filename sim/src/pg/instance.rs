@@ -52,6 +52,8 @@ pub struct DataDir {
     /// promotion that died half-way leaves one of a timeline on which the WAL here may not be.
     pub newest_known: TimelineHistory,
     pub standby_signal: bool,
+    /// Configured with `recovery_target_timeline = 'current'`.
+    pub own_timeline: bool,
     /// initdb was done here, and the roles were not made since.
     pub roles_owed: bool,
     pub upstream: Option<Upstream>,
@@ -250,6 +252,7 @@ impl DataDir {
             durable: nowhere,
             newest_known: TimelineHistory::bare(TimelineId(1)),
             standby_signal: false,
+            own_timeline: false,
             roles_owed: false,
             upstream: None,
             parameters: BTreeMap::new(),

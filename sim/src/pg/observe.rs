@@ -129,6 +129,7 @@ impl World {
             slots: self.observed_slots(seat),
             standbys: self.observed_standbys(seat),
             limits: server.limits.named(),
+            own_timeline: in_recovery && dir.own_timeline,
             pending_restart: server.limits != Limits::of(&dir.parameters),
             synchronous_standby_names: dir
                 .parameters

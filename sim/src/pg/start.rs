@@ -53,11 +53,14 @@ impl World {
                 pg.forget_leading();
                 pg.dir.segments.follow();
             }
-            StartAs::Standby { upstream: None } => pg.led_last |= !pg.dir.standby_signal,
+            StartAs::Standby { upstream: None } | StartAs::OwnTimeline => {
+                pg.led_last |= !pg.dir.standby_signal;
+            }
             StartAs::Primary => {}
         }
         let dir = &mut pg.dir;
         dir.parameters = parameters.clone();
+        dir.own_timeline = *role == StartAs::OwnTimeline;
         match role {
             StartAs::Primary => {
                 dir.standby_signal = false;
@@ -66,6 +69,10 @@ impl World {
             StartAs::Standby { upstream } => {
                 dir.standby_signal = true;
                 dir.upstream = upstream.clone();
+            }
+            StartAs::OwnTimeline => {
+                dir.standby_signal = true;
+                dir.upstream = None;
             }
         }
     }

@@ -349,6 +349,8 @@ impl World {
         let kind = told_of(&input);
         agent.agent.handle(now, input, &mut out);
         let life = agent.life;
+        self.sabotage.notes(&mut out.notes);
+        self.check_explained(seat, life, &out);
         self.handled += 1;
         self.check_pace(seat, kind, &out);
         self.check_timing(seat);
