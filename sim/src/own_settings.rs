@@ -42,15 +42,8 @@ pub fn cluster_of(files: &[(String, String)]) -> Result<Own, String> {
     };
     let mut shape = ClusterShape::of(&[]);
     shape.members = members;
-    shape.ttl = config.timing.ttl;
-    shape.loop_wait = config.timing.loop_wait;
-    shape.retry_timeout = config.timing.retry_timeout;
-    shape.maximum_lag_on_failover = config.maximum_lag_on_failover;
-    shape.primary_start_timeout = config.primary_start_timeout;
-    shape.rewind.use_pg_rewind = config.use_pg_rewind;
+    shape.configure(&config);
     shape.rewind.wal_log_hints = keeps_hints(first, &config);
-    shape.rewind.remove_data_directory_on_rewind_failure = config.remove_on_rewind_failure;
-    shape.rewind.remove_data_directory_on_diverged_timelines = config.remove_on_diverged_timelines;
     shape.archive = archives(&config);
     let own = mapping(first, "tanist");
     let wrong = |why| format!("{path}: {why}");

@@ -2,6 +2,7 @@
 //! Knows nothing of faults; those are `act.rs`.
 
 use serde::{Deserialize, Serialize};
+use tanist_core::config::Config;
 use tanist_core::name::MemberName;
 use tanist_core::settings::FencerMode;
 use tanist_core::time::Span;
@@ -117,6 +118,21 @@ impl ClusterShape {
                 server_loop_every: Span::ZERO,
             },
         }
+    }
+}
+
+impl ClusterShape {
+    /// Timings and policies as a dynamic configuration has them.
+    pub fn configure(&mut self, config: &Config) {
+        self.ttl = config.timing.ttl;
+        self.loop_wait = config.timing.loop_wait;
+        self.retry_timeout = config.timing.retry_timeout;
+        self.maximum_lag_on_failover = config.maximum_lag_on_failover;
+        self.primary_start_timeout = config.primary_start_timeout;
+        let rewind = &mut self.rewind;
+        rewind.use_pg_rewind = config.use_pg_rewind;
+        rewind.remove_data_directory_on_rewind_failure = config.remove_on_rewind_failure;
+        rewind.remove_data_directory_on_diverged_timelines = config.remove_on_diverged_timelines;
     }
 }
 

@@ -174,14 +174,7 @@ fn shape(recordings: &[Recording], config: &Config, founder: Option<&MemberName>
         .iter()
         .map(|recording| member(recording, founder))
         .collect();
-    shape.ttl = config.timing.ttl;
-    shape.loop_wait = config.timing.loop_wait;
-    shape.retry_timeout = config.timing.retry_timeout;
-    shape.maximum_lag_on_failover = config.maximum_lag_on_failover;
-    shape.primary_start_timeout = config.primary_start_timeout;
-    shape.rewind.use_pg_rewind = config.use_pg_rewind;
-    shape.rewind.remove_data_directory_on_rewind_failure = config.remove_on_rewind_failure;
-    shape.rewind.remove_data_directory_on_diverged_timelines = config.remove_on_diverged_timelines;
+    shape.configure(config);
     if let Some(safety) = recordings.first().map(|r| &r.settings.safety) {
         shape.fencer = safety.fencer;
         shape.stop_budget = safety.stop_budget;

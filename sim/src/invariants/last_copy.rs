@@ -1,6 +1,5 @@
 //! S16: no data directory is discarded while its member owns the leader key, and none that is whole is
-//! discarded unless another whole copy of the same cluster exists; and no WAL that its archive would have taken is overwritten. Rests
-//! on A5 and A6.
+//! discarded unless another whole copy of the same cluster exists. Rests on A5 and A6.
 
 use super::Invariant;
 use super::assumptions::Assumption;
@@ -19,24 +18,6 @@ impl World {
             return self.oracle.set_aside(Invariant::LastCopyKept);
         }
         let verdict = self.may_discard(seat);
-        self.oracle.judge(Invariant::LastCopyKept, now, verdict);
-    }
-
-    /// A rewind replaces `seat`'s WAL: what waited for an archive that took it is there by now.
-    pub(crate) fn check_unarchived(&mut self, seat: Seat) {
-        let now = self.now();
-        let lane = self.hosts[seat.index()].agent.as_ref();
-        let took = lane.and_then(|agent| agent.lane.as_ref());
-        let took = took.is_some_and(|lane| lane.archive_takes);
-        let verdict = match self.archivable(seat).filter(|_| took) {
-            None => Ok(()),
-            Some(segment) => Err(format!(
-                "{} loses WAL from {} to {} that no archive has",
-                self.name(seat),
-                segment.from,
-                segment.upto.lsn
-            )),
-        };
         self.oracle.judge(Invariant::LastCopyKept, now, verdict);
     }
 

@@ -31,6 +31,7 @@ pub mod streams_on;
 pub mod switchover_loses_nothing;
 pub mod timelines_grow;
 pub mod timing_fits;
+pub mod unarchived_wal;
 
 use crate::event::{Broken, Counted};
 use crate::moment::Moment;
