@@ -87,7 +87,9 @@ impl Agent {
             return stop;
         }
         if self.holds_key() {
-            return self.decide_lead(now, cluster, &observed.data_dir);
+            return self
+                .decide_silence(now)
+                .unwrap_or_else(|| self.decide_lead(now, cluster, &observed.data_dir));
         }
         match &cluster.leader {
             Some(leader) if leader.owner != self.settings.name => {

@@ -223,9 +223,9 @@ pub enum StopReason {
         count: u32,
     },
     Restart,
-    /// Replay stands still since the primary was given more of a setting than this standby was started with.
     /// It runs along its own timeline only, for no other end than this.
     OwnTimeline,
+    /// Replay stands still since the primary was given more of a setting than this standby was started with.
     FallsShort {
         setting: String,
         has: u64,
@@ -248,6 +248,10 @@ pub enum StopReason {
         mode: MissingMode,
     },
     StartTimeout {
+        after: Span,
+    },
+    /// It runs and lets nobody in.
+    LetsNobodyIn {
         after: Span,
     },
     /// Somebody else began to stop it, an earlier life of the agent perhaps, and it does not end.
@@ -651,6 +655,12 @@ impl fmt::Display for StopReason {
                 )
             }
             StopReason::StartTimeout { after } => write!(f, "not up after {after}, handing over"),
+            StopReason::LetsNobodyIn { after } => {
+                write!(
+                    f,
+                    "it has let nobody in for {after}: ending it as a crashed primary"
+                )
+            }
             StopReason::DataDirectoryGone => {
                 f.write_str("the data directory is gone under the running server")
             }

@@ -209,7 +209,7 @@ impl Agent {
         })
     }
 
-    fn handover_stop_plan(&self, now: Now) -> StopPlan {
+    pub(crate) fn handover_stop_plan(&self, now: Now) -> StopPlan {
         let left = self
             .authority()
             .until()

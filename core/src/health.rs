@@ -139,7 +139,7 @@ fn primary(view: &View, now: Now) -> Verdict {
         Sql::Answered(_) => Err(HealthReason::InRecovery),
         Sql::NotRunning => Err(HealthReason::PostmasterGone),
         Sql::ShuttingDown => Err(HealthReason::Stopping),
-        Sql::Starting | Sql::Silent(_) => Err(HealthReason::RoleUnknown),
+        Sql::Starting | Sql::Silent(_) | Sql::Refused(_) => Err(HealthReason::RoleUnknown),
     }
 }
 
@@ -300,10 +300,7 @@ fn with_tags(view: &View, check: &Check, verdict: Verdict) -> Verdict {
 
 /// What PostgreSQL's last look told, if a session answered.
 pub fn answered(view: &View) -> Option<&SqlStatus> {
-    match &view.observed.as_ref()?.sql {
-        Sql::Answered(status) => Some(status),
-        Sql::NotRunning | Sql::Starting | Sql::ShuttingDown | Sql::Silent(_) => None,
-    }
+    view.observed.as_ref()?.sql.answered()
 }
 
 /// Patroni's word for the state: `unknown` when it should run and does not answer.

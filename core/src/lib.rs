@@ -23,7 +23,7 @@
 //! |---|---|
 //! | the agent | `agent` (state and entry), `decide` (the tree), `decision` (every verdict and its words), `carry_out`, `wake` |
 //! | write authority | `leader_key` (the arithmetic), `tenure` (session and key), `fencing` (the fencer's deadline) |
-//! | the member's part | `election`, `handover`, `candidate`, `divergence` (has its WAL left the leader's?), `rejoin` (follow, rewind, clone), `founding`, `forgotten`, `pause`, `slots`, `params` |
+//! | the member's part | `election`, `handover`, `candidate`, `divergence` (has its WAL left the leader's?), `rejoin` (follow, rewind, clone), `founding`, `forgotten`, `silence` (a primary that lets nobody in), `pause`, `slots`, `params` |
 //! | the store | `dcs` and `primitive` (vocabularies), `exchange` (one request to calls, ambiguous outcomes), `store` (what is known) |
 //! | wire values | `cluster`, `member`, `keys`, `config`, `iso`: byte-compatible with Patroni 4.1.5, tolerant when reading |
 //! | PostgreSQL | `postgres` (vocabulary), `local` (what is known), `lane` (one operation at a time), `lsn`, `timeline` |
@@ -95,6 +95,7 @@ pub mod requests;
 pub mod rng;
 pub mod settings;
 pub mod shortfall;
+pub mod silence;
 pub mod slots;
 pub mod status;
 pub mod status_json;

@@ -91,8 +91,11 @@ impl Local {
                 self.starting_since = None;
             }
             Sql::Silent(_) => self.silent_since = self.silent_since.or(Some(at)),
-            Sql::Starting => self.starting_since = self.starting_since.or(Some(at)),
-            Sql::NotRunning | Sql::ShuttingDown => self.silent_since = None,
+            Sql::Starting => {
+                self.starting_since = self.starting_since.or(Some(at));
+                self.silent_since = None;
+            }
+            Sql::NotRunning | Sql::ShuttingDown | Sql::Refused(_) => self.silent_since = None,
         }
         self.observed = Some(observation);
         self.observed_at = Some(at);
@@ -122,7 +125,7 @@ impl Local {
             Sql::Answered(status) => role(status),
             Sql::Starting | Sql::NotRunning => Server::Starting,
             Sql::ShuttingDown => Server::ShuttingDown,
-            Sql::Silent(_) => self.status.as_ref().map_or(Server::Silent, role),
+            Sql::Silent(_) | Sql::Refused(_) => self.status.as_ref().map_or(Server::Silent, role),
         }
     }
 
@@ -152,10 +155,7 @@ impl Local {
 
     /// Fresh SQL answer of this very observation.
     pub fn answered(&self) -> Option<&SqlStatus> {
-        match &self.observed.as_ref()?.sql {
-            Sql::Answered(status) => Some(status),
-            Sql::NotRunning | Sql::Starting | Sql::ShuttingDown | Sql::Silent(_) => None,
-        }
+        self.observed.as_ref()?.sql.answered()
     }
 
     pub fn data_dir(&self) -> Option<&DataDir> {

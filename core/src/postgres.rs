@@ -110,9 +110,26 @@ pub enum Sql {
     Starting,
     /// It answers that it is shutting down.
     ShuttingDown,
-    /// No answer in time, or refused for another reason. The role is then *unknown*, not "standby".
+    /// No answer in time. The role is then *unknown*, not "standby".
     Silent(String),
+    /// A session was refused for another reason (too many of them, a password), or nothing listens where this member asks.
+    /// The role is unknown; clients may be let in all the same.
+    Refused(String),
     Answered(SqlStatus),
+}
+
+impl Sql {
+    /// What the session told, if one was had.
+    pub fn answered(&self) -> Option<&SqlStatus> {
+        match self {
+            Sql::Answered(status) => Some(status),
+            Sql::NotRunning
+            | Sql::Starting
+            | Sql::ShuttingDown
+            | Sql::Silent(_)
+            | Sql::Refused(_) => None,
+        }
+    }
 }
 
 /// What a session told.

@@ -1,7 +1,7 @@
 //! What one look at the own server says, where its parts were not seen at the same instant.
 
 use std::collections::BTreeMap;
-use tanist_core::local::Local;
+use tanist_core::local::{Local, Server};
 use tanist_core::lsn::Lsn;
 use tanist_core::postgres::*;
 use tanist_core::time::{Mono, Wall};
@@ -30,22 +30,41 @@ fn primary_on(timeline: u32, history: TimelineHistory) -> Local {
         synchronous_standby_names: String::new(),
     };
     let mut local = Local::default();
-    let observation = Observation {
+    local.observe(Mono(1), look(Sql::Answered(status), history));
+    local
+}
+
+fn look(sql: Sql, history: TimelineHistory) -> Observation {
+    Observation {
         data_dir: DataDir::Unreadable("of no matter here".into()),
         processes: Processes {
             postmaster: Some(7),
             backends: 1,
         },
-        sql: Sql::Answered(status),
+        sql,
         history,
         promoted: Vec::new(),
         standby_signal: false,
         roles_owed: false,
         led_last: false,
         copy: None,
+    }
+}
+
+/// A primary is ended for its silence. One with too many clients, or with another password, serves those that it has.
+#[test]
+fn only_a_look_without_any_answer_is_silence() {
+    let history = || TimelineHistory::bare(TimelineId(1));
+    let mut local = primary_on(1, history());
+    let mut silent_since = |at: u64, sql: Sql| {
+        local.observe(Mono(at), look(sql, history()));
+        assert_eq!(local.server(), Server::Primary, "what it was known for");
+        local.silent_since
     };
-    local.observe(Mono(1), observation);
-    local
+    assert_eq!(silent_since(2, Sql::Refused("too many".into())), None);
+    assert_eq!(silent_since(3, Sql::Silent("late".into())), Some(Mono(3)));
+    assert_eq!(silent_since(4, Sql::Silent("late".into())), Some(Mono(3)));
+    assert_eq!(silent_since(5, Sql::Refused("too many".into())), None);
 }
 
 /// A look reads the history files, then the server is promoted, then the look asks the server. Published, it named the

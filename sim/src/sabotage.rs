@@ -17,8 +17,8 @@ use tanist_core::name::{OpId, Term};
 use tanist_core::note::Note;
 use tanist_core::peer::PeerAnswer;
 use tanist_core::postgres::{
-    DataDir, DiscardReason, Observation, Operation, PgInput, PromotionMark, SideTask, StopMode,
-    StopPlan,
+    DataDir, DiscardReason, Observation, Operation, PgInput, PromotionMark, SideTask, Sql,
+    StopMode, StopPlan,
 };
 use tanist_core::time::{Mono, Span};
 
@@ -90,6 +90,8 @@ canaries! {
     ReleaseEarly "release-early" caught by "S01";
     /// Nobody is told why a server is stopped.
     ReasonsDropped "reasons-dropped" caught by "L10";
+    /// A look that nobody answered is told as one that was refused.
+    SilenceMisread "silence-misread" caught by "L08";
 }
 
 /// The canary of a run, if any. It sits on the member in seat `on`, or on all.
@@ -159,6 +161,7 @@ impl Sabotage {
             // The forged operations' ends are nobody's business.
             (Input::Postgres(PgInput::Finished { op, .. }), Some(_)) if op.0 > 1 << 60 => None,
             (Input::Peer(_), Some(Canary::PeersLookBehind)) => Some(behind(input)),
+            (Input::Postgres(_), Some(Canary::SilenceMisread)) => Some(refused(input)),
             (Input::Dcs(said), Some(Canary::ViewsFrozen)) if self.is_founded && tells(said) => None,
             _ => Some(input),
         }
@@ -396,6 +399,15 @@ fn behind(input: Input) -> Input {
         status.position = Lsn::INVALID;
     }
     Input::Peer(peer)
+}
+
+fn refused(mut input: Input) -> Input {
+    if let Input::Postgres(PgInput::Observed { observation, .. }) = &mut input
+        && let Sql::Silent(why) = &observation.sql
+    {
+        observation.sql = Sql::Refused(why.clone());
+    }
+    input
 }
 
 fn doubled(reply: DcsReply) -> DcsReply {

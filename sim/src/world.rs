@@ -380,6 +380,7 @@ impl World {
         self.check_no_writer_past_deadline();
         self.check_one_content();
         self.check_one_says_primary();
+        self.check_lets_clients_in();
         self.note_no_change();
     }
 

@@ -189,7 +189,7 @@ fn why_not(trouble: SqlTrouble, status: Option<PidFileStatus>) -> Sql {
             Sql::ShuttingDown
         }
         // 57P02 and 57P04 apart, a refusal says that it runs, but not what it is.
-        SqlTrouble::Refused { .. } => Sql::Silent(trouble.to_string()),
+        SqlTrouble::Refused { .. } => Sql::Refused(trouble.to_string()),
         SqlTrouble::NoListener(_) if stopping => Sql::ShuttingDown,
         SqlTrouble::NoListener(_)
             if matches!(
@@ -199,7 +199,9 @@ fn why_not(trouble: SqlTrouble, status: Option<PidFileStatus>) -> Sql {
         {
             Sql::Starting
         }
-        SqlTrouble::NoListener(text) | SqlTrouble::Silent(text) => Sql::Silent(text),
+        // Where clients ask it may listen: the file of the local socket alone may be gone.
+        SqlTrouble::NoListener(text) => Sql::Refused(text),
+        SqlTrouble::Silent(text) => Sql::Silent(text),
     }
 }
 
@@ -216,6 +218,7 @@ mod tests {
         };
         let none = || SqlTrouble::NoListener("refused".into());
         let silent = |text: &str| Sql::Silent(text.to_string());
+        let no = |text: &str| Sql::Refused(text.to_string());
         use PidFileStatus::{Ready, Starting, Stopping};
         for (trouble, status, told) in [
             (
@@ -239,10 +242,10 @@ mod tests {
                 Sql::Starting,
             ),
             (refused("57P01"), Some(Stopping), Sql::ShuttingDown),
-            (refused("57P01"), Some(Ready), silent("x (SQLSTATE 57P01)")),
-            (refused("28P01"), Some(Ready), silent("x (SQLSTATE 28P01)")),
+            (refused("57P01"), Some(Ready), no("x (SQLSTATE 57P01)")),
+            (refused("28P01"), Some(Ready), no("x (SQLSTATE 28P01)")),
             (none(), Some(Starting), Sql::Starting),
-            (none(), Some(Ready), silent("refused")),
+            (none(), Some(Ready), no("refused")),
             (SqlTrouble::Silent("t".into()), Some(Starting), silent("t")),
         ] {
             assert_eq!(

@@ -54,7 +54,7 @@ impl Fresh {
         let observation = observation.as_ref()?;
         match observation.sql {
             // No answer within a peer's patience; what was known before says more.
-            Sql::Silent(_) => None,
+            Sql::Silent(_) | Sql::Refused(_) => None,
             Sql::NotRunning | Sql::Starting | Sql::ShuttingDown | Sql::Answered(_) => {
                 Some((*at, observation.clone()))
             }

@@ -145,7 +145,9 @@ fn seen(observed: &Observation) -> (Role, TimelineId, bool) {
         Sql::Answered(status) if status.in_recovery => (Role::Standby, status.timeline, false),
         Sql::Answered(status) => (Role::Primary, status.timeline, true),
         Sql::ShuttingDown => (Role::Stopping, timeline, !observed.standby_signal),
-        Sql::NotRunning | Sql::Starting | Sql::Silent(_) => (Role::Starting, timeline, false),
+        Sql::NotRunning | Sql::Starting | Sql::Silent(_) | Sql::Refused(_) => {
+            (Role::Starting, timeline, false)
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod fresh_view;
 pub mod initialize_once;
 pub mod key_hand_over;
 pub mod last_copy;
+pub mod lets_clients_in;
 pub mod liveness;
 pub mod no_writer_past_deadline;
 pub mod nofailover;
@@ -81,6 +82,7 @@ invariants! {
     FreshView "L04 fresh-view";
     RequestsEnd "L06 requests-end";
     Progress "L07 progress";
+    LetsClientsIn "L08 lets-clients-in";
     StreamsOn "L09 streams-on";
     Explained "L10 explained";
 }
@@ -122,6 +124,8 @@ pub struct Evidence {
     pub decided: BTreeMap<crate::wire::Seat, (u32, tanist_core::decision::Decision)>,
     /// How busy each agent is kept.
     pub told: BTreeMap<crate::wire::Seat, progress::Told>,
+    /// Since when the leader lets nobody in.
+    pub closed: Option<lets_clients_in::Closed>,
     /// The store's revision when all was last healed.
     pub healed_at: tanist_core::dcs::Revision,
     /// When a member's key was last there, by the name of its slot.

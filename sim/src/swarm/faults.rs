@@ -45,6 +45,7 @@ faults! {
     "fencer-frozen" BreaksAnAssumption |d, c| { let w = member(d, c); (Act::Fencer { who: w.clone(), act: FencerAct::Freeze }, Some(Act::Fencer { who: w, act: FencerAct::Thaw })) };
     "postmaster-killed" Ordinary |d, _| (postgres(who(d), PostgresAct::KillPostmaster), None);
     "postmaster-frozen" Ordinary |d, c| { let w = member(d, c); (postgres(w.clone(), PostgresAct::FreezePostmaster), Some(postgres(w, PostgresAct::ThawPostmaster))) };
+    "postmaster-hangs-for-good" Ordinary |d, _| (postgres(who(d), PostgresAct::FreezePostmaster), None);
     "backend-stuck" Ordinary |d, c| { let w = member(d, c); (postgres(w.clone(), PostgresAct::FreezeBackend), Some(postgres(w, PostgresAct::ThawBackends))) };
     "backend-crashed" Ordinary |d, _| (postgres(who(d), PostgresAct::CrashBackend), None);
     "postgres-killed" Ordinary |d, _| (postgres(who(d), PostgresAct::KillAll), None);

@@ -172,10 +172,7 @@ impl Names {
 
     /// Is it so? `other` is what is seen of the server that it speaks of.
     pub fn holds(&self, until: &Until, seen: &Observation, other: Option<&Observation>) -> bool {
-        let status = match &seen.sql {
-            Sql::Answered(status) => Some(status),
-            Sql::NotRunning | Sql::Starting | Sql::ShuttingDown | Sql::Silent(_) => None,
-        };
+        let status = seen.sql.answered();
         let told = |holds: &dyn Fn(&SqlStatus) -> bool| status.is_some_and(holds);
         match until {
             Until::Answers => status.is_some(),
@@ -209,10 +206,7 @@ impl Names {
             Seen::Attended(Ended::Upstream(facts)) => Answer::Facts(self.facts(&facts)),
             Seen::Attended(ended) => Answer::Attended(How::of(&ended)),
             Seen::Observed(seen) if *deed == Deed::LookClosely => {
-                let told = match &seen.sql {
-                    Sql::Answered(status) => Some(self.told(status)),
-                    Sql::NotRunning | Sql::Starting | Sql::ShuttingDown | Sql::Silent(_) => None,
-                };
+                let told = seen.sql.answered().map(|status| self.told(status));
                 Answer::LookedClosely(self.look(&seen, true), told)
             }
             Seen::Observed(seen) => Answer::Looked(self.look(&seen, false)),
@@ -246,7 +240,7 @@ impl Names {
                 Sql::NotRunning => Shown::NotRunning,
                 Sql::Starting => Shown::Starting,
                 Sql::ShuttingDown => Shown::ShuttingDown,
-                Sql::Silent(_) => Shown::Silent,
+                Sql::Silent(_) | Sql::Refused(_) => Shown::Silent,
                 Sql::Answered(status) if status.in_recovery => Shown::Standby,
                 Sql::Answered(_) => Shown::Primary,
             },
