@@ -11,7 +11,7 @@ PROFILE = --profile swarm
 export BUILD_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios stage mutants hunt canaries swarm determinism bench-sim fidelity browser madsim cluster test test-all
+.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios stage mutants hunt canaries swarm determinism bench-sim fidelity browser madsim cluster stalled-disk test test-all
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -129,6 +129,10 @@ else
 	$(CARGO) test $(PROFILE) -p tanist --test cluster --no-fail-fast -- --test-threads 1 $(T)
 endif
 	@! grep . $(TANIST_BROKEN_PROMISES) 2>/dev/null
+
+# A primary whose data lies on a file system that stands still. Makes one in a file: wants root and a loop device.
+stalled-disk: servers
+	$(CARGO) test $(PROFILE) -p tanist --test cluster -- --ignored primary_whose_processes_cannot_even_be_killed
 
 # Before a merge the swarm runs the same plans every time; `make swarm` and `make test-all` look at others.
 TESTS = fmt clippy unit scenarios mutants swarm cluster demo-ci

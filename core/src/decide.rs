@@ -414,14 +414,15 @@ impl Agent {
             (Server::Down, DataDir::Empty) => Decision::Release {
                 why: ReleaseReason::DataDirectoryGone,
             },
-            (
-                Server::Down,
-                DataDir::Unreadable(_)
-                | DataDir::NotACluster(_)
-                | DataDir::HalfCloned
-                | DataDir::HalfRewound(_),
-            ) => Decision::Release {
-                why: ReleaseReason::CannotStart { after: Span::ZERO },
+            (Server::Down, DataDir::Unreadable(what) | DataDir::NotACluster(what)) => {
+                Decision::Release {
+                    why: ReleaseReason::DataUnusable { what: what.clone() },
+                }
+            }
+            (Server::Down, DataDir::HalfCloned | DataDir::HalfRewound(_)) => Decision::Release {
+                why: ReleaseReason::DataUnusable {
+                    what: "a copy into it was not finished".into(),
+                },
             },
         }
     }

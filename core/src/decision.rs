@@ -326,6 +326,10 @@ pub enum ReleaseReason {
     },
     Shutdown,
     DataDirectoryGone,
+    /// It cannot be read, be started, or is still held by processes that were killed and cannot end.
+    DataUnusable {
+        what: String,
+    },
     CannotStart {
         after: Span,
     },
@@ -748,6 +752,9 @@ impl fmt::Display for ReleaseReason {
             }
             ReleaseReason::Shutdown => f.write_str("PostgreSQL is down and the agent ends"),
             ReleaseReason::DataDirectoryGone => f.write_str("the data directory is gone"),
+            ReleaseReason::DataUnusable { what } => {
+                write!(f, "the data directory cannot be used: {what}")
+            }
             ReleaseReason::CannotStart { after } => write!(
                 f,
                 "PostgreSQL did not come up within {after} and another member can take over"

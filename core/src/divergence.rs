@@ -140,10 +140,12 @@ impl Agent {
     /// position, nothing else tells the two apart.
     fn clash_with(&self, branch: &TimelineHistory, leader: &TimelineHistory) -> Option<TimelineId> {
         let observed = self.local.observed.as_ref()?;
-        // A promotion of mine that died half-way: started, the server would go on there, where nobody else is.
+        // A promotion of mine that died half-way: started, the server would go on there, where nobody else is. One that
+        // left no history file of its number has opened nothing; what is newer than my WAL came from an upstream.
         let newest = observed.history.timeline;
         let mut marks = observed.promoted.iter();
-        if newest > branch.timeline && marks.any(|mark| mark.timeline > branch.timeline) {
+        let half = |number| number > branch.timeline && number <= newest;
+        if marks.any(|mark| half(mark.timeline)) {
             return Some(newest);
         }
         let opened = |timeline| observed.promoted.iter().any(|m| m.timeline == timeline);

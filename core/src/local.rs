@@ -67,7 +67,11 @@ impl Local {
         }
     }
 
-    pub fn observe(&mut self, at: Mono, observation: Observation) {
+    pub fn observe(&mut self, at: Mono, mut observation: Observation) {
+        // A disk that does not answer has changed nothing: others would compare with this member's data once more.
+        if matches!(observation.data_dir, DataDir::Unreadable(_)) {
+            observation.copy = self.observed.as_ref().and_then(|known| known.copy.clone());
+        }
         let postmaster = observation.processes.postmaster;
         if self.status_of != postmaster {
             self.status = None;

@@ -87,7 +87,10 @@ impl DataDir {
     }
 }
 
-/// The processes of the instance. Down means both: no postmaster and no backend.
+/// The processes of the instance that run. Down means both: no postmaster and no backend.
+///
+/// A process that was killed in the middle of a call that does not return (a disk that stalls) is not counted: it never
+/// runs a line of its own again. As long as it is there the data directory is its, and shown as unreadable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processes {
     pub postmaster: Option<u32>,
@@ -292,7 +295,7 @@ pub enum Operation {
         parameters: BTreeMap<String, String>,
         timeout: Span,
     },
-    /// Stop. Ends only when neither postmaster nor any backend is left.
+    /// Stop. Ends only when neither postmaster nor any backend is left that runs.
     Stop {
         plan: StopPlan,
         checkpoint_first: bool,

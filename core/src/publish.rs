@@ -316,6 +316,7 @@ impl Agent {
                     .0
             }
             ReleaseReason::DataDirectoryGone
+            | ReleaseReason::DataUnusable { .. }
             | ReleaseReason::CannotStart { .. }
             | ReleaseReason::CannotPromote { .. }
             | ReleaseReason::BootstrapFailed

@@ -24,7 +24,8 @@ impl Agent {
     /// The stop of a leader's server that runs and does not answer.
     pub(crate) fn decide_silence(&self, now: Now) -> Option<Decision> {
         let after = now.mono.since(self.local.silent_since?);
-        let runs = self.local.server() == Server::Primary;
+        // Silent: its role was never learned by this life.
+        let runs = matches!(self.local.server(), Server::Primary | Server::Silent);
         (runs && after >= self.patience_with_silence()).then(|| Decision::Stop {
             why: StopReason::LetsNobodyIn { after },
             plan: self.handover_stop_plan(now),

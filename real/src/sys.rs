@@ -30,9 +30,46 @@ pub fn dies_with_its_thread(command: &mut Command) {
     }
 }
 
+/// SIGKILL has been sent to this process, which is in the middle of a call that does not return (state D). It never runs
+/// a line of its own again, so that it can tell nobody of a commit. `status` is the text of /proc/PID/status.
+pub fn was_killed(status: &str) -> bool {
+    const SIGKILL: u64 = 1 << 8;
+    let pending = |line: &str| {
+        let bits = line
+            .strip_prefix("SigPnd:")
+            .or(line.strip_prefix("ShdPnd:"))?;
+        u64::from_str_radix(bits.trim(), 16).ok()
+    };
+    let mut pending = status.lines().filter_map(pending);
+    pending.any(|bits| bits & SIGKILL != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_sigkill_that_is_pending_makes_a_killed_process() {
+        let status = |thread: &str, process: &str| {
+            format!(
+                "Name:\tpostgres\nState:\tD (disk sleep)\nSigPnd:\t{thread}\nShdPnd:\t{process}\nSigBlk:\t0000000000000100\n"
+            )
+        };
+        let (none, kill, quit) = ("0000000000000000", "0000000000000100", "0000000000000004");
+        for (thread, process, killed) in [
+            (none, none, false),
+            (none, quit, false),
+            (none, kill, true),
+            (kill, none, true),
+            (none, "0000000000004104", true),
+        ] {
+            assert_eq!(
+                was_killed(&status(thread, process)),
+                killed,
+                "{thread} {process}"
+            );
+        }
+    }
     use std::os::unix::process::ExitStatusExt;
 
     #[test]

@@ -133,6 +133,9 @@ pub enum HostAct {
         by: Shift,
     },
     FillDisk,
+    /// No call that touches the disk returns any more.
+    StallDisk,
+    /// Undoes both.
     FreeDisk,
     /// Flushes are acknowledged but not done (breaks assumption A5).
     LieAboutFlush,

@@ -12,7 +12,7 @@ use crate::host::{Power, Wanted, WatchState};
 use crate::invariants::assumptions::Assumption;
 use crate::marks::Mark;
 use crate::pg::archive::Archiving;
-use crate::pg::instance::{DataDir, Flushing, Space};
+use crate::pg::instance::{DataDir, Flushing, Storage};
 use crate::shape::ClusterShape;
 use crate::store::servers::{ServerChanged, ServerState, election_delay};
 use crate::wire::{CutKind, Hop, Node, Seat, Traffic};
@@ -126,7 +126,7 @@ impl World {
             PostgresAct::StartByHand => {
                 let dir = &self.pgs[seat.index()].dir;
                 // PostgreSQL refuses to start on what is no whole data directory.
-                if !dir.is_whole() {
+                if !dir.is_whole() || self.pgs[seat.index()].held {
                     return;
                 }
                 let parameters = dir.parameters.clone();
@@ -172,8 +172,9 @@ impl World {
                 host.clock.step_wall(now, by);
                 self.clock_changed(seat);
             }
-            HostAct::FillDisk => self.pgs[seat.index()].space = Space::Full,
-            HostAct::FreeDisk => self.pgs[seat.index()].space = Space::Left,
+            HostAct::FillDisk => self.pgs[seat.index()].storage = Storage::Full,
+            HostAct::StallDisk => self.stall_storage(seat),
+            HostAct::FreeDisk => self.free_storage(seat),
             HostAct::LieAboutFlush => self.pgs[seat.index()].flushing = Flushing::Lying,
             HostAct::LoseData => {
                 self.pgs[seat.index()].server = None;

@@ -41,6 +41,7 @@ marks! {
     LeaseExpired Often "lease-expired";
     StaleRead Often "stale-read-served";
     BackendOutlivedPostmaster Often "backend-outlived-postmaster";
+    KilledInDiskWait Often "killed-in-disk-wait";
     CommittedWithoutPostmaster Often "committed-without-postmaster";
     PromoteFailed Often "promote-failed";
     TwoForksOneNumber Often "two-forks-with-one-number";

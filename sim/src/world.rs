@@ -272,6 +272,10 @@ impl World {
                 return Some(due);
             }
         };
+        if let Some(seat) = self.waits_for_storage(&due) {
+            self.pgs[seat.index()].stalled.push(due);
+            return None;
+        }
         let host = &mut self.hosts[seat.index()];
         if host.power == Power::Suspended {
             host.parked.push(due);
@@ -357,7 +361,7 @@ impl World {
             PgDue::ShutdownCheckpoint => self.shutdown_checkpoint(seat),
             PgDue::GhostsGone => self.end_when_standbys_have_it(seat),
             PgDue::QuitDone => self.quit_done(seat),
-            PgDue::Killed => self.all_processes_gone(seat),
+            PgDue::Killed => self.killed(seat),
             PgDue::SessionsNotice => self.sessions_notice(seat),
             PgDue::LoopsNotice => self.loops_notice(seat),
             PgDue::CrashRestart => self.recovered(seat),

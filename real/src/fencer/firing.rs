@@ -9,8 +9,8 @@
 //! 3. Look again every few milliseconds. While the postmaster lives it may have forked behind our
 //!    back, so only two empty looks in a row count.
 //!
-//! A process in an uninterruptible wait for a dead disk outlives even SIGKILL. Then the firing goes on,
-//! and says so, for as long as it takes: it never counts as done with a process left.
+//! A process in an uninterruptible wait for a dead disk outlives even SIGKILL. Once it has been sent, the process never
+//! runs a line of its own again, and does not count. Until then the firing goes on, for as long as it takes.
 
 use super::pidfd::{Signalled, signal};
 use super::process_table::{Instance, InstanceProcess, ProcessId};

@@ -6,6 +6,7 @@
 //! Only `stat`, `cwd` and `exe` are read. `/proc/PID/cmdline` would be telling, but reading it takes the
 //! memory map lock of that process and may wait for its swapped pages: exactly when a fencer must not wait.
 
+use crate::sys;
 use rustix::fs::{CWD, readlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -56,13 +57,35 @@ pub struct Stat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     Alive,
+    /// Alive, and in a call that cannot be interrupted.
+    InDiskWait,
     /// It has ended and only waits for its parent to ask how. It holds no memory and runs nothing: dead.
     Zombie,
+    /// In a disk wait, with SIGKILL pending: it never runs a line of its own again.
+    Killed,
+}
+
+impl Life {
+    /// It may yet run a line of its own.
+    pub fn runs(self) -> bool {
+        match self {
+            Life::Alive | Life::InDiskWait => true,
+            Life::Zombie | Life::Killed => false,
+        }
+    }
 }
 
 /// The process `pid` right now; `None` when there is none.
 pub fn stat(pid: u32) -> io::Result<Option<Stat>> {
-    read_stat(&PathBuf::from(format!("/proc/{pid}/stat")))
+    let mut found = read_stat(&PathBuf::from(format!("/proc/{pid}/stat")))?;
+    if let Some(stat) = found.as_mut().filter(|s| s.life == Life::InDiskWait) {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        // One whose status cannot be read counts as one that runs.
+        if status.is_ok_and(|status| sys::was_killed(&status)) {
+            stat.life = Life::Killed;
+        }
+    }
+    Ok(found)
 }
 
 fn read_stat(path: &Path) -> io::Result<Option<Stat>> {
@@ -88,7 +111,7 @@ fn is_gone(e: &io::Error) -> bool {
 /// The living process `pid`, named so that its number can be recycled without harm.
 pub fn identify(pid: u32) -> Option<ProcessId> {
     let stat = stat(pid).ok()??;
-    (stat.life == Life::Alive).then_some(ProcessId {
+    stat.life.runs().then_some(ProcessId {
         pid,
         start_time: stat.start_time,
     })
@@ -97,7 +120,7 @@ pub fn identify(pid: u32) -> Option<ProcessId> {
 /// Is this very process alive? One that cannot be asked for is.
 pub fn is_alive(id: ProcessId) -> bool {
     match stat(id.pid) {
-        Ok(Some(stat)) => stat.life == Life::Alive && stat.start_time == id.start_time,
+        Ok(Some(stat)) => stat.life.runs() && stat.start_time == id.start_time,
         Ok(None) => false,
         Err(_) => true,
     }
@@ -114,6 +137,7 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
         start_time: fields.get(19)?.parse().ok()?,
         life: match *state {
             "Z" | "X" | "x" => Life::Zombie,
+            "D" => Life::InDiskWait,
             _ => Life::Alive,
         },
     })
@@ -149,7 +173,7 @@ impl Instance {
         let table = read_table()?;
         let mut found = Vec::new();
         for (&pid, stat) in &table {
-            if Some(pid) == subreaper || stat.life == Life::Zombie {
+            if Some(pid) == subreaper || !stat.life.runs() {
                 continue;
             }
             let id = ProcessId {

@@ -27,7 +27,14 @@ pub async fn observe(context: &Arc<Context>, deadline: Deadline) -> Outcome<Obse
     }
     let (disk, sql) = tokio::join!(disk, ask(context, &found, deadline));
     // Again, since a session's answer took time: the newer count belongs to the newer facts.
-    let processes = context.scan()?.counts();
+    let last = context.scan()?;
+    let processes = last.counts();
+    let disk = match last.held {
+        0 => disk,
+        held => Disk::unreadable(&format!(
+            "{held} of its processes were killed and cannot end: the storage does not answer"
+        )),
+    };
     let sql = if processes.postmaster.is_none() {
         Sql::NotRunning
     } else {

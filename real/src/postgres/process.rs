@@ -5,6 +5,7 @@
 //! directory: the postmaster changes into it and every backend inherits that. postmaster.pid alone proves
 //! nothing: it outlives its postmaster, and its number may have been given to somebody else.
 
+use crate::sys;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -29,9 +30,12 @@ pub struct Proc {
 pub struct Found {
     pub postmaster: Option<Proc>,
     pub backends: Vec<Proc>,
+    /// Killed, and held in a call by a disk that does not answer: they run nothing, and the directory is theirs.
+    pub held: usize,
 }
 
 impl Found {
+    /// Nobody is left who could report a commit.
     pub fn none_left(&self) -> bool {
         self.postmaster.is_none() && self.backends.is_empty()
     }
@@ -75,14 +79,17 @@ impl Instance {
     /// Every living process of the instance. A zombie is dead: it runs nothing and holds no memory.
     pub fn scan(&self) -> io::Result<Found> {
         let dir = self.resolved();
-        let mut all = Vec::new();
+        let (mut all, mut held) = (Vec::new(), 0);
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
             if let Some(pid) = name.to_str().and_then(|n| n.parse().ok())
                 && works_in(pid, &dir)
-                && let Some(found) = stat(pid)
+                && let Some((found, state)) = stat_and_state(pid)
             {
-                all.push(found);
+                match state {
+                    State::Killed => held += 1,
+                    State::Runs => all.push(found),
+                }
             }
         }
         let postmaster = self.postmaster_of(&all);
@@ -91,6 +98,7 @@ impl Instance {
         Ok(Found {
             postmaster,
             backends,
+            held,
         })
     }
 
@@ -218,9 +226,27 @@ fn runs_server(pid: u32) -> bool {
     name.is_some_and(|n| n.contains("postgres") || n.contains("postmaster"))
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Runs,
+    /// In a disk wait, with SIGKILL pending.
+    Killed,
+}
+
 /// The living process of this number; `None` for a zombie.
 fn stat(pid: u32) -> Option<Proc> {
-    parse_stat(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    stat_and_state(pid).map(|(found, _)| found)
+}
+
+fn stat_and_state(pid: u32) -> Option<(Proc, State)> {
+    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let found = parse_stat(pid, &line)?;
+    let waits = line
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('D'));
+    let status = || fs::read_to_string(format!("/proc/{pid}/status"));
+    let killed = waits && status().is_ok_and(|status| sys::was_killed(&status));
+    Some((found, if killed { State::Killed } else { State::Runs }))
 }
 
 fn parse_stat(pid: u32, line: &str) -> Option<Proc> {

@@ -51,8 +51,8 @@ pub async fn stop(work: &Work, plan: StopPlan, checkpoint_first: bool) -> Outcom
     let mut pause = POLL_MIN;
     let mut told_at = begun;
     let mut seen_alive_at = None;
-    // Without a bound: it must not end while one process may still commit, and a process that the
-    // kernel holds in a disk wait ends when the kernel lets it.
+    // Without a bound: it must not end while one process may still commit. One that was killed and that the kernel
+    // holds in a disk wait cannot; it ends when the kernel lets it.
     loop {
         let found = work.context.scan()?;
         if found.none_left() {

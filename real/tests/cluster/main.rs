@@ -11,6 +11,7 @@ mod processes;
 mod readme;
 mod recording;
 mod settings;
+mod stalled_disk;
 mod store;
 mod support;
 mod switchover;

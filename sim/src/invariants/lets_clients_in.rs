@@ -6,7 +6,7 @@
 use super::Invariant;
 use super::assumptions::Assumption;
 use crate::moment::Moment;
-use crate::pg::instance::{Phase, Postmaster, Server};
+use crate::pg::instance::{Phase, Server};
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::time::Span;
@@ -60,19 +60,18 @@ impl World {
         self.oracle.judge(Invariant::LetsClientsIn, now, verdict);
     }
 
-    /// The leader whose postmaster hangs, while its agent could do something about it.
+    /// The leader whose postmaster or storage hangs, while its agent could do something about it.
     fn closed_leader(&self) -> Option<Closed> {
-        let hangs = |at: &usize| {
-            let server = self.pgs[*at].server.as_ref();
-            let serves = |s: &&Server| s.phase == Phase::Primary && s.stopping.is_none();
-            server
-                .filter(serves)
-                .is_some_and(|s| s.postmaster == Postmaster::Frozen)
+        let hangs = |seat: &Seat| {
+            let server = self.pgs[seat.index()].server.as_ref();
+            let serves = |s: &Server| s.phase == Phase::Primary && s.stopping.is_none();
+            server.is_some_and(serves) && self.is_silent(*seat)
         };
-        if !(0..self.pgs.len()).any(|at| hangs(&at)) || self.is_paused() {
+        let mut seats = (0..self.pgs.len() as u8).map(Seat);
+        if !seats.any(|seat| hangs(&seat)) || self.is_paused() {
             return None;
         }
-        let seat = self.leader_seat().filter(|seat| hangs(&seat.index()))?;
+        let seat = self.leader_seat().filter(hangs)?;
         let host = &self.hosts[seat.index()];
         let agent = host.agent.as_ref().filter(|_| host.agent_runs())?;
         let config = self.config_in_force();

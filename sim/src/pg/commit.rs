@@ -3,7 +3,7 @@
 
 use crate::due::PgDue;
 use crate::marks::Mark;
-use crate::pg::instance::{Committer, Phase, Postmaster, Space, Waiting};
+use crate::pg::instance::{Committer, Phase, Postmaster, Storage, Waiting};
 use crate::wire::{Hop, Node, Seat, Traffic};
 use crate::world::World;
 use tanist_core::time::Span;
@@ -11,7 +11,7 @@ use tanist_core::time::Span;
 impl World {
     /// A client's commit reaches the server. Nothing happens where no backend takes it.
     pub(crate) fn commit(&mut self, seat: Seat, from: Committer) {
-        if self.pgs[seat.index()].space == Space::Full {
+        if self.pgs[seat.index()].storage == Storage::Full {
             // PANIC: could not write to file: the server goes down and cannot come up again.
             self.kill_all(seat);
             return;

@@ -6,7 +6,7 @@ use crate::due::{CommandStep, Due, Ticket};
 use crate::invariants::rewind_preconditions::Source;
 use crate::marks::Mark;
 use crate::pg::archive::Segments;
-use crate::pg::instance::{Control, DataDir, Layout, Phase, Space};
+use crate::pg::instance::{Control, DataDir, Layout, Phase, Storage};
 use crate::pg::streaming::data_hop;
 use crate::pg::wal::{CHECKPOINT_BYTES, Checkpoint, Position};
 use crate::wire::Seat;
@@ -78,7 +78,7 @@ impl World {
         {
             return Ended::Failed("initdb: could not create directory".to_string());
         }
-        if pg.space == Space::Full {
+        if pg.storage == Storage::Full {
             return Ended::Failed("initdb: No space left on device".to_string());
         }
         if pg.dir.layout != Layout::Empty || pg.server.is_some() {
@@ -130,7 +130,7 @@ impl World {
     /// leaves a directory that must never be started.
     pub(crate) fn clone_done(&mut self, seat: Seat, source: &Upstream) -> Ended {
         let cut = self.pgs[seat.index()].meets(|t| (t == Trouble::CloneCut).then_some(()));
-        if cut.is_some() || self.pgs[seat.index()].space == Space::Full {
+        if cut.is_some() || self.pgs[seat.index()].storage == Storage::Full {
             return Ended::Failed("pg_basebackup: could not receive data".to_string());
         }
         let from = match self.reachable_source(seat, source) {
@@ -312,7 +312,7 @@ impl World {
         if pg.server.is_some() {
             return Ended::Failed("lock file \"postmaster.pid\" already exists".to_string());
         }
-        if pg.dir.layout != Layout::Cluster || pg.space == Space::Full {
+        if pg.dir.layout != Layout::Cluster || pg.storage == Storage::Full {
             return Ended::Failed("single-user recovery failed".to_string());
         }
         let start = pg.dir.wal;

@@ -91,9 +91,12 @@ pub enum Flushing {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Space {
-    Left,
+pub enum Storage {
+    Answers,
+    /// No space is left.
     Full,
+    /// No call that touches it returns.
+    Stalls,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,7 +227,12 @@ pub struct Instance {
     pub led_last: bool,
     pub copy: Option<u64>,
     pub flushing: Flushing,
-    pub space: Space,
+    pub storage: Storage,
+    /// What waits for the storage to answer.
+    pub stalled: Vec<crate::due::Due>,
+    /// Its processes were killed and cannot end, each in the middle of a call that does not return. None of them can
+    /// report anything any more, but the directory is theirs.
+    pub held: bool,
     pub archiving: Archiving,
     /// Counts starts; what was due for an earlier one is void.
     pub run: u32,
@@ -317,7 +325,9 @@ impl Default for Instance {
             led_last: false,
             copy: None,
             flushing: Flushing::Honest,
-            space: Space::Left,
+            storage: Storage::Answers,
+            stalled: Vec::new(),
+            held: false,
             archiving: Archiving::Works,
             run: 0,
             server: None,
@@ -364,9 +374,8 @@ impl Instance {
         self.server.as_ref().is_some_and(Server::can_write)
     }
     pub fn accepts_writes(&self) -> bool {
-        self.server
-            .as_ref()
-            .is_some_and(|s| s.phase == Phase::Primary && s.accepts())
+        let serves = |s: &Server| s.phase == Phase::Primary && s.accepts();
+        self.storage != Storage::Stalls && self.server.as_ref().is_some_and(serves)
     }
     pub fn in_recovery(&self) -> bool {
         self.server.as_ref().is_some_and(Server::in_recovery)

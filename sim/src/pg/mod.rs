@@ -25,5 +25,6 @@ pub mod processes;
 pub mod promote;
 pub mod start;
 pub mod stop;
+pub mod storage;
 pub mod streaming;
 pub mod wal;

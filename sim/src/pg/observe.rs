@@ -2,7 +2,7 @@
 //! Knows nothing of who looks. The role is unknown, never guessed, when the server does not answer.
 
 use crate::event::Role;
-use crate::pg::instance::{Layout, Phase, Postmaster};
+use crate::pg::instance::{Layout, Phase, Postmaster, Server, Storage};
 use crate::pg::limits::Limits;
 use crate::wire::Seat;
 use crate::world::World;
@@ -13,6 +13,21 @@ use tanist_core::postgres::{
     UpstreamFacts, WalEnd,
 };
 use tanist_core::timeline::{TimelineHistory, TimelineId};
+
+/// The disk did not answer: nothing that lies on it is known.
+fn unseen(processes: Processes, sql: Sql) -> Observation {
+    Observation {
+        data_dir: DataDir::Unreadable("the disk does not answer in time".to_string()),
+        processes,
+        sql,
+        history: TimelineHistory::default(),
+        promoted: Vec::new(),
+        standby_signal: false,
+        roles_owed: false,
+        led_last: false,
+        copy: None,
+    }
+}
 
 impl World {
     pub(crate) fn observation(&self, seat: Seat) -> Observation {
@@ -28,6 +43,9 @@ impl World {
             Layout::Empty | Layout::HalfCloned => TimelineHistory::bare(TimelineId(1)),
             Layout::HalfRewound | Layout::Cluster => pg.dir.newest_known.clone(),
         };
+        if pg.held || pg.storage == Storage::Stalls {
+            return unseen(processes, self.observed_sql(seat));
+        }
         Observation {
             data_dir: self.observed_dir(seat),
             processes,
@@ -70,8 +88,9 @@ impl World {
 
     /// No answer is to be had: a look over a fresh session would wait until its deadline.
     pub(crate) fn is_silent(&self, seat: Seat) -> bool {
-        let server = self.pgs[seat.index()].server.as_ref();
-        server.is_some_and(|s| s.postmaster == Postmaster::Frozen)
+        let pg = &self.pgs[seat.index()];
+        let frozen = |s: &Server| s.postmaster == Postmaster::Frozen;
+        pg.storage == Storage::Stalls || pg.server.as_ref().is_some_and(frozen)
     }
 
     fn observed_sql(&self, seat: Seat) -> Sql {
@@ -81,6 +100,9 @@ impl World {
         match (server.postmaster, server.stopping, server.phase) {
             (Postmaster::Dead, _, _) => Sql::NotRunning,
             (Postmaster::Frozen, _, _) => Sql::Silent("timeout".to_string()),
+            (Postmaster::Running, _, _) if self.is_silent(seat) => {
+                Sql::Silent("timeout".to_string())
+            }
             (_, Some(_), _) => Sql::ShuttingDown,
             (_, None, Phase::Starting | Phase::Recovery { consistent: false }) => Sql::Starting,
             (_, None, Phase::Recovery { consistent: true } | Phase::Promoting | Phase::Primary) => {

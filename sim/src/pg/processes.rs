@@ -37,7 +37,7 @@ impl World {
         server.receiver = None;
         let pid = server.pid;
         if server.phase != Phase::Primary || server.stopping == Some(Stopping::Immediate) {
-            self.all_processes_gone(seat);
+            self.killed(seat);
         } else {
             // Sessions in the middle of a statement finish it before they look.
             let promoted = busy.min(server.backends.sessions);
@@ -152,6 +152,7 @@ impl World {
     pub(crate) fn power_lost(&mut self, seat: Seat) {
         let pg = &mut self.pgs[seat.index()];
         pg.server = None;
+        pg.held = false;
         pg.run += 1;
         pg.dir.wal = pg.dir.durable;
         pg.dir.control.checkpoint = pg.dir.control.checkpoint.min(pg.dir.wal.lsn);

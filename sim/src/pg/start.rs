@@ -3,7 +3,7 @@
 
 use crate::act::Trouble;
 use crate::due::{PgDue, Ticket};
-use crate::pg::instance::{Backends, Layout, Phase, Postmaster, Server, Space};
+use crate::pg::instance::{Backends, Layout, Phase, Postmaster, Server, Storage};
 use crate::pg::limits::Limits;
 use crate::pg::wal::Checkpoint;
 use crate::wire::Seat;
@@ -31,7 +31,7 @@ impl World {
         if pg.dir.layout == Layout::Empty {
             return Err("the data directory is empty".to_string());
         }
-        if pg.space == Space::Full {
+        if pg.storage == Storage::Full {
             return Err("could not write lock file: No space left on device".to_string());
         }
         self.oracle

@@ -57,6 +57,7 @@ faults! {
     "clock-drift" Ordinary |d, c| { let ppm = within(d, c.clock_drift_ppm / 2); (host(member(d, c), HostAct::ClockRate { ppm }), None) };
     "clock-runs-away" BreaksAnAssumption |d, c| { let ppm = within(d, 200_000); (host(member(d, c), HostAct::ClockRate { ppm }), None) };
     "wall-clock-steps" Ordinary |d, c| { let by = length(d, 1, 4_000); let by = if d.chance(500) { Shift::Forward(by) } else { Shift::Back(by) }; (host(member(d, c), HostAct::StepWall { by }), None) };
+    "disk-stalls" Ordinary |d, c| { let w = member(d, c); (host(w.clone(), HostAct::StallDisk), Some(host(w, HostAct::FreeDisk))) };
     "disk-full" Ordinary |d, c| { let w = member(d, c); (host(w.clone(), HostAct::FillDisk), Some(host(w, HostAct::FreeDisk))) };
     "flush-lies" LosesTheOnlyCopy |d, c| (host(member(d, c), HostAct::LieAboutFlush), None);
     "data-lost" LosesTheOnlyCopy |d, c| (host(member(d, c), HostAct::LoseData), None);

@@ -11,7 +11,7 @@ use super::line::Line;
 use crate::act::Act;
 
 /// Every first word of an act, with the room that reads the rest.
-const VERBS: [(&str, Room); 43] = [
+const VERBS: [(&str, Room); 44] = [
     ("kill", Room::Processes),
     ("start", Room::Processes),
     ("stop", Room::Processes),
@@ -27,6 +27,7 @@ const VERBS: [(&str, Room); 43] = [
     ("skew", Room::Processes),
     ("step", Room::Processes),
     ("fill", Room::Processes),
+    ("stall", Room::Processes),
     ("free", Room::Processes),
     ("lie", Room::Processes),
     ("silence", Room::Processes),

@@ -170,12 +170,12 @@ fn read_host(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
             line.word("flush")?;
             host(on(line)?, HostAct::LieAboutFlush)
         }
-        fill_or_free => {
+        disk => {
             line.word("disk")?;
-            let act = if fill_or_free == "fill" {
-                HostAct::FillDisk
-            } else {
-                HostAct::FreeDisk
+            let act = match disk {
+                "fill" => HostAct::FillDisk,
+                "stall" => HostAct::StallDisk,
+                _free => HostAct::FreeDisk,
             };
             host(of(line)?, act)
         }
@@ -312,6 +312,7 @@ pub fn show_host(who: &Who, act: &HostAct) -> String {
             Shift::Back(span) => format!("step clock of {who} back {}", show_span(*span)),
         },
         HostAct::FillDisk => format!("fill disk of {who}"),
+        HostAct::StallDisk => format!("stall disk of {who}"),
         HostAct::FreeDisk => format!("free disk of {who}"),
         HostAct::LieAboutFlush => format!("lie about flush on {who}"),
         HostAct::LoseData => format!("lose data of {who}"),
