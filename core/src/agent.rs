@@ -199,16 +199,16 @@ impl Agent {
     fn settle(&mut self, now: Now, out: &mut Output) -> Settled {
         let decision = self.decide(now);
         self.settle_ballot(now, &decision);
-        let settled = match decision == self.decision {
-            true => Settled::AsBefore,
-            false => Settled::Otherwise,
-        };
+        if decision == self.decision {
+            self.carry_out(now, &decision, out);
+            return Settled::AsBefore;
+        }
         if decision.kind_differs(&self.decision) {
             out.notes.push(Note::Decided(decision.clone()));
         }
         self.decision = decision.clone();
         self.carry_out(now, &decision, out);
-        settled
+        Settled::Otherwise
     }
 
     /// What is due besides the decision, none of it dangerous.

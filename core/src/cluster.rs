@@ -230,19 +230,22 @@ fn shortened(value: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use proptest::{option, sample::select};
+    use proptest::{collection, option, sample::select};
 
-    fn snapshot(pairs: &[(&str, &str)]) -> Snapshot {
-        let kv = |value: &str, at: i64| KeyValue {
+    fn key_value(value: &str, at: i64) -> KeyValue {
+        KeyValue {
             value: value.into(),
             created: Revision(at),
             modified: Revision(at),
             lease: LeaseId(7),
-        };
+        }
+    }
+
+    fn snapshot(pairs: &[(&str, &str)]) -> Snapshot {
         let keys = pairs
             .iter()
             .enumerate()
-            .map(|(i, (k, v))| (k.to_string(), kv(v, i as i64 + 1)))
+            .map(|(i, (k, v))| (k.to_string(), key_value(v, i as i64 + 1)))
             .collect();
         Snapshot {
             revision: Revision(99),
@@ -290,7 +293,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_reading_kept_up_to_date_is_the_same_as_one_read_anew(
-            edits in proptest::collection::vec((select(KEYS), option::of(select(VALUES))), 1..60)
+            edits in collection::vec((select(KEYS), option::of(select(VALUES))), 1..60)
         ) {
             let mut snapshot = Snapshot::default();
             let mut kept = Cluster::read(&snapshot);
@@ -299,19 +302,25 @@ mod tests {
                 snapshot.revision = at;
                 match value {
                     None => snapshot.keys.remove(key),
-                    Some(value) => snapshot.keys.insert(
-                        key.to_string(),
-                        KeyValue {
-                            value: value.to_string(),
-                            created: at,
-                            modified: at,
-                            lease: LeaseId(7),
-                        },
-                    ),
+                    Some(value) => snapshot.keys.insert(key.to_string(), key_value(value, at.0)),
                 };
                 kept.update(&snapshot, [key.to_string()].iter());
                 prop_assert_eq!(&kept, &Cluster::read(&snapshot), "after {:?} of {}", value, key);
             }
+        }
+
+        #[test]
+        fn a_reading_taken_over_to_another_snapshot_is_the_same_as_one_read_anew(
+            before in collection::btree_map(select(KEYS), (select(VALUES), 1..9i64), 0..9),
+            after in collection::btree_map(select(KEYS), (select(VALUES), 1..9i64), 0..9),
+        ) {
+            let [before, after] = [before, after].map(|keys| Snapshot {
+                revision: Revision(9),
+                keys: keys.into_iter().map(|(key, (value, at))| (key.to_string(), key_value(value, at))).collect(),
+            });
+            let mut kept = Cluster::read(&before);
+            kept.update(&after, after.differs_in(&before));
+            prop_assert_eq!(&kept, &Cluster::read(&after));
         }
     }
 

@@ -88,8 +88,9 @@ impl Agent {
     /// May this member's PostgreSQL be fed from mine? Whoever does not tell what it accepts is trusted, as Patroni does.
     pub fn feeds(&self, member: &MemberData) -> bool {
         let mine = self.local.observed.as_ref().and_then(|o| o.copy.as_ref());
+        let mine = mine.map(|copy| copy.0.as_str());
         match member.accepts(&self.settings.name) {
-            Ok(accepted) => mine.is_none() || accepted.as_ref() == mine,
+            Ok(accepted) => mine.is_none() || accepted == mine,
             Err(NotTold) => true,
         }
     }

@@ -39,6 +39,18 @@ pub struct Snapshot {
     pub keys: BTreeMap<String, KeyValue>,
 }
 
+impl Snapshot {
+    /// The keys that are new, other or gone since `before`.
+    pub fn differs_in<'a>(&'a self, before: &'a Snapshot) -> impl Iterator<Item = &'a String> {
+        let as_before = |key: &String, kv: &KeyValue| before.keys.get(key) == Some(kv);
+        let keys = self.keys.iter();
+        let changed = keys.filter(move |(key, kv)| !as_before(key, kv));
+        let gone = before.keys.keys();
+        let gone = gone.filter(|key| !self.keys.contains_key(*key));
+        changed.map(|(key, _)| key).chain(gone)
+    }
+}
+
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Consistency {

@@ -60,7 +60,7 @@ impl Agent {
         let published = member.timeline_id();
         let same = checked.leader == leader.owner
             && checked.term == leader.term
-            && checked.copy == member.copy()
+            && checked.copy.as_ref().map(|copy| copy.0.as_str()) == member.copy_text()
             && published.is_none_or(|t| t <= checked.timeline);
         same.then_some(checked)
     }

@@ -544,7 +544,7 @@ impl Agent {
         }
     }
 
-    pub fn election_wakes(&self) -> Vec<Mono> {
+    pub fn election_wakes(&self) -> impl Iterator<Item = Mono> + '_ {
         let stand_back = self.store.vacant.map(|(since, _)| since + STAND_BACK);
         let candidate = self.store.vacant.map(|(since, _)| since + CANDIDATE_FIRST);
         let handed_over = self.store.vacant.map(|(since, _)| since + HAND_OVER_FIRST);
@@ -553,7 +553,6 @@ impl Agent {
             .chain(stand_back)
             .chain(candidate)
             .chain(handed_over)
-            .collect()
     }
 }
 

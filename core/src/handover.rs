@@ -460,20 +460,21 @@ impl Agent {
         }
     }
 
-    pub fn handover_wakes(&self) -> Vec<Mono> {
-        match self.handover.as_ref().map(|h| &h.phase) {
+    pub fn handover_wakes(&self) -> impl Iterator<Item = Mono> + '_ {
+        let wakes = match self.handover.as_ref().map(|h| &h.phase) {
             Some(Phase::Choosing {
                 ballot: Some(ballot),
-            }) => vec![ballot.asked_at + CHOOSE_BUDGET],
+            }) => [Some(ballot.asked_at + CHOOSE_BUDGET), None],
             Some(Phase::Confirming {
                 since, again_at, ..
-            }) => vec![*since + CONFIRM_BUDGET, *again_at],
-            Some(Phase::Recovering { since, .. }) => vec![*since + AGAIN_BUDGET],
+            }) => [Some(*since + CONFIRM_BUDGET), Some(*again_at)],
+            Some(Phase::Recovering { since, .. }) => [Some(*since + AGAIN_BUDGET), None],
             Some(
                 Phase::Choosing { ballot: None } | Phase::Stopping { .. } | Phase::Resuming { .. },
             )
-            | None => vec![],
-        }
+            | None => [None, None],
+        };
+        wakes.into_iter().flatten()
     }
 
     /// After a hand-over of mine: leave the key to the others for a while.

@@ -22,7 +22,7 @@ pub const MEMBERS: &str = "members/";
 
 /// The key of a member.
 pub fn member_key(name: &MemberName) -> String {
-    format!("{MEMBERS}{name}")
+    [MEMBERS, name.as_str()].concat()
 }
 
 /// `status`: how far the leader's WAL goes, and what its slots hold back.

@@ -180,7 +180,7 @@ impl MemberData {
     /// Was it written by this very agent, in this life or an earlier one?
     pub fn is_of(&self, instance: u64) -> bool {
         let written = self.other.get(INSTANCE_FIELD).and_then(Value::as_str);
-        instance != 0 && written == Some(instance_text(instance).as_str())
+        instance != 0 && written.is_some_and(|text| is_instance_text(text, instance))
     }
 
     /// Which copy of the cluster's data it has.
@@ -192,51 +192,21 @@ impl MemberData {
         self.other.get(COPY_FIELD)?.as_str()
     }
 
-    /// Does it say the same, but for the positions, which move all the time?
-    pub fn is_alike(&self, other: &MemberData) -> bool {
-        let MemberData {
-            conn_url,
-            api_url,
-            state,
-            role,
-            version,
-            proxy_url,
-            checkpoint_after_promote,
-            tags,
-            pending_restart,
-            xlog_location: _,
-            replay_lsn: _,
-            receive_lsn: _,
-            replication_state,
-            timeline,
-            pause,
-            other: unknown,
-        } = self;
-        *state == other.state
-            && *role == other.role
-            && *timeline == other.timeline
-            && *replication_state == other.replication_state
-            && *checkpoint_after_promote == other.checkpoint_after_promote
-            && *pending_restart == other.pending_restart
-            && *pause == other.pause
-            && *unknown == other.other
-            && *tags == other.tags
-            && *conn_url == other.conn_url
-            && *api_url == other.api_url
-            && *proxy_url == other.proxy_url
-            && *version == other.version
-    }
-
     /// The copy of `member` that its PostgreSQL may be fed from. `Err`: it does not tell, as a Patroni never does.
-    pub fn accepts(&self, member: &MemberName) -> Result<Option<CopyId>, NotTold> {
+    pub fn accepts(&self, member: &MemberName) -> Result<Option<&str>, NotTold> {
         let accepted = self.other.get(ACCEPTS_FIELD).ok_or(NotTold)?;
-        let id = accepted.get(member.as_str()).and_then(Value::as_str);
-        Ok(id.map(|id| CopyId(id.to_string())))
+        Ok(accepted.get(member.as_str()).and_then(Value::as_str))
     }
 }
 
 pub fn instance_text(instance: u64) -> String {
     format!("{instance:016x}")
+}
+
+/// Is `text` what `instance_text` makes of it?
+pub fn is_instance_text(text: &str, instance: u64) -> bool {
+    let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    text.len() == 16 && lower && u64::from_str_radix(text, 16) == Ok(instance)
 }
 
 /// Host and port of a `postgres://HOST:PORT/DB` URL; the port defaults to 5432, brackets of IPv6 are taken off.

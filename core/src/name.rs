@@ -1,7 +1,11 @@
 //! The names of things: members, requests, effects. Knows nothing of what they name.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
+
+/// PostgreSQL's limit for the name of a slot.
+const SLOT_NAME_MAX: usize = 63;
 
 /// A member's name: unique in its cluster, the value of the leader key, the standby's `application_name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,8 +30,17 @@ impl MemberName {
                 other => slot.push_str(&format!("u{:04}", other as u32)),
             }
         }
-        slot.truncate(63);
+        slot.truncate(SLOT_NAME_MAX);
         slot
+    }
+
+    /// The same, borrowed where the name is its slot's, as most are.
+    pub fn slot(&self) -> Cow<'_, str> {
+        let kept = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        match self.0.len() <= SLOT_NAME_MAX && self.0.bytes().all(kept) {
+            true => Cow::Borrowed(&self.0),
+            false => Cow::Owned(self.slot_name()),
+        }
     }
 }
 
@@ -90,7 +103,10 @@ mod tests {
             ("pg_0", "pg_0"),
         ] {
             assert_eq!(MemberName::from(name).slot_name(), slot);
+            assert_eq!(MemberName::from(name).slot(), slot);
         }
-        assert_eq!(MemberName::new("x".repeat(80)).slot_name().len(), 63);
+        let long = MemberName::new("x".repeat(80));
+        assert_eq!(long.slot_name().len(), 63);
+        assert_eq!(long.slot(), long.slot_name());
     }
 }

@@ -9,20 +9,18 @@ use crate::decision::ReleaseReason;
 use crate::iso::iso_time;
 use crate::keys::{self, HistoryKey, Status, member_key};
 use crate::local::Server;
-use crate::member::{ACCEPTS_FIELD, COPY_FIELD, INSTANCE_FIELD, MemberData, instance_text};
+use crate::member::MemberData;
 use crate::name::OpId;
 use crate::note::Note;
+use crate::own_member::{Compared, OwnMember};
 use crate::postgres::SqlStatus;
 use crate::store::Heard;
 use crate::tenure::reason_of;
 use crate::time::{Mono, Now, Span};
 use crate::timeline::TimelineId;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// The version published in the member key: Patroni peers compare it as dotted integers to choose a protocol.
-pub const PROTOCOL_VERSION: &str = "4.1.5";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publishing {
@@ -196,7 +194,6 @@ impl Agent {
             return;
         }
         let key = member_key(&self.settings.name);
-        let data = self.member_data();
         let written = self.publishing.written.get(&key);
         let shown = written.is_none_or(|write| self.store.shows(*write));
         let gone = shown
@@ -206,8 +203,10 @@ impl Agent {
                 .is_none_or(|kv| kv.lease != session.lease);
         let confirmed = self.publishing.member.as_ref();
         let confirmed = confirmed.filter(|(_, lease)| *lease == session.lease);
-        let same = confirmed.is_some_and(|(written, _)| *written == data);
-        let alike = confirmed.is_some_and(|(written, _)| written.is_alike(&data));
+        let own = self.own_member();
+        let said = confirmed.map(|(written, _)| own.compared_with(written));
+        let same = said == Some(Compared::Same);
+        let alike = same || said == Some(Compared::Alike);
         let namesake = confirmed.and_then(|_| self.namesake());
         let early = now.mono < self.publishing.member_due;
         // Positions move all the time: they go out once a loop. Anything else goes out at once; but for two agents under
@@ -215,6 +214,7 @@ impl Agent {
         if (same && !gone) || (alike && !gone && early) || (namesake.is_some() && early) {
             return;
         }
+        let data = own.data();
         if let Some(api_url) = namesake {
             out.notes.push(Note::Namesake { api_url });
         }
@@ -228,49 +228,30 @@ impl Agent {
 
     /// Where another agent answers that has written my member key.
     fn namesake(&self) -> Option<String> {
-        let key = member_key(&self.settings.name);
-        let written = MemberData::parse(&self.store.value(&key)?.value)?;
+        let written = self
+            .store
+            .cluster
+            .as_ref()?
+            .members
+            .get(&self.settings.name)?;
         let mine = self.boot.instance == 0 || written.is_of(self.boot.instance);
-        written.api_url.filter(|_| !mine)
+        if mine { None } else { written.api_url.clone() }
     }
 
-    pub fn member_data(&self) -> MemberData {
+    fn own_member(&self) -> OwnMember<'_> {
         let status = self.local.answered();
-        let mut data = MemberData {
-            conn_url: Some(self.settings.conn_url.clone()),
-            api_url: Some(self.settings.api_url.clone()),
-            state: Some(self.state_word().word().into()),
-            role: Some(self.role_word().word().into()),
-            version: Some(PROTOCOL_VERSION.into()),
-            proxy_url: self.settings.proxy_url.clone(),
-            tags: (!self.settings.tags.is_empty()).then(|| self.settings.tags.clone()),
-            pause: self.paused().then_some(true),
-            other: self.own_fields(),
-            ..MemberData::default()
-        };
-        if let Some(status) = status {
-            positions(&mut data, status);
-            if self.holds_key() && !status.in_recovery && self.awaits_checkpoint() {
-                data.checkpoint_after_promote = Some(false);
-            }
-            data.pending_restart = status.pending_restart.then_some(true);
+        let leads = |s: &SqlStatus| self.holds_key() && !s.in_recovery && self.awaits_checkpoint();
+        OwnMember {
+            settings: &self.settings,
+            state: self.state_word(),
+            role: self.role_word(),
+            paused: self.paused(),
+            status,
+            awaits_checkpoint: status.is_some_and(leads),
+            copy: self.local.observed.as_ref().and_then(|o| o.copy.as_ref()),
+            instance: self.boot.instance,
+            accepts: self.copies.accepted(),
         }
-        data
-    }
-
-    /// What only another Tanist reads.
-    fn own_fields(&self) -> Map<String, Value> {
-        let mut own = Map::new();
-        own.insert("tanist".into(), json!(env!("CARGO_PKG_VERSION")));
-        if let Some(copy) = self.local.observed.as_ref().and_then(|o| o.copy.as_ref()) {
-            own.insert(COPY_FIELD.into(), json!(copy));
-        }
-        if self.boot.instance != 0 {
-            let instance = instance_text(self.boot.instance);
-            own.insert(INSTANCE_FIELD.into(), json!(instance));
-        }
-        own.insert(ACCEPTS_FIELD.into(), json!(self.copies.accepted()));
-        own
     }
 
     /// The control file still names an older timeline than the server is on.
@@ -451,16 +432,4 @@ impl Agent {
     pub fn is_writing(&self, key: &str) -> bool {
         self.publishing.writes.contains_key(key)
     }
-}
-
-fn positions(data: &mut MemberData, status: &SqlStatus) {
-    data.timeline = Some(status.timeline.0);
-    if !status.in_recovery {
-        data.xlog_location = Some(status.written.0);
-        return;
-    }
-    data.xlog_location = Some(status.received.max(status.replayed).0);
-    data.replay_lsn = Some(status.replayed.0).filter(|lsn| *lsn != 0);
-    data.receive_lsn = Some(status.received.0).filter(|lsn| *lsn != 0);
-    data.replication_state = status.streaming.then(|| "streaming".into());
 }

@@ -561,7 +561,7 @@ impl Agent {
         local.unwrap_or(self.store.config.remove_on_diverged_timelines)
     }
 
-    pub fn rejoin_wakes(&self) -> Vec<Mono> {
+    pub fn rejoin_wakes(&self) -> impl Iterator<Item = Mono> + '_ {
         let facts = self
             .rejoin
             .facts
@@ -570,7 +570,6 @@ impl Agent {
         std::iter::once(self.rejoin.ask_at)
             .chain(facts)
             .chain(self.shutdown_hangs_at())
-            .collect()
     }
 }
 

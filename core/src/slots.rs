@@ -9,6 +9,7 @@ use crate::member::{MemberData, Tags};
 use crate::postgres::{SideTask, Slot, SqlStatus};
 use crate::time::{Mono, Now};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct Slots {
     /// being unwanted. A slot that never belonged to a member is somebody else's.
     lapsed: BTreeSet<String>,
 }
+
+/// Another member's slot, and what it says of itself.
+type Wanted<'a> = (Cow<'a, str>, &'a MemberData);
 
 impl Agent {
     pub fn slot_duties(&mut self, now: Now, out: &mut Output) {
@@ -36,9 +40,9 @@ impl Agent {
         if cluster.leader.is_none() {
             return;
         }
-        let names: Vec<(String, &MemberData)> = cluster
+        let names: Vec<Wanted> = cluster
             .others(&self.settings.name)
-            .map(|(name, member)| (name.slot_name(), member))
+            .map(|(name, member)| (name.slot(), member))
             .collect();
         if self.local.answered().is_none() {
             return;
@@ -50,13 +54,13 @@ impl Agent {
     }
 
     /// Timers of vanished members live in this agent's memory and start anew with its life, as Patroni's do.
-    fn remember(&mut self, now: Now, wanted: &[(String, &MemberData)], published: Option<&Status>) {
+    fn remember(&mut self, now: Now, wanted: &[Wanted], published: Option<&Status>) {
         let seen = &mut self.slots.seen;
         for (name, _) in wanted {
-            match seen.get_mut(name) {
+            match seen.get_mut(&**name) {
                 Some(at) => *at = now.mono,
                 None => {
-                    seen.insert(name.clone(), now.mono);
+                    seen.insert(name.to_string(), now.mono);
                 }
             }
         }
@@ -85,21 +89,22 @@ impl Agent {
     /// What is to be done about slots, by what the server said last.
     fn slot_tasks(
         &self,
-        wanted: &[(String, &MemberData)],
+        wanted: &[Wanted],
         stands_by: bool,
         published: Option<&Status>,
     ) -> Vec<SideTask> {
         let Some(status) = self.local.answered() else {
             return Vec::new();
         };
-        let task = |(name, member): &(String, &MemberData)| match status.slots.get(name) {
-            None => self
-                .feeds(member)
-                .then(|| SideTask::CreateSlot { name: name.clone() }),
+        let task = |(name, member): &Wanted| match status.slots.get(&**name) {
+            None => self.feeds(member).then(|| SideTask::CreateSlot {
+                name: name.to_string(),
+            }),
             // A slot that was invalidated, or that reserves no WAL, is replaced.
-            Some(slot) if slot.lost || slot.restart_lsn.is_none() && !slot.active => {
-                (!slot.active).then(|| SideTask::DropSlot { name: name.clone() })
-            }
+            Some(slot) if slot.lost || slot.restart_lsn.is_none() && !slot.active => (!slot.active)
+                .then(|| SideTask::DropSlot {
+                    name: name.to_string(),
+                }),
             Some(slot) if stands_by => advance(name, slot, status, published?),
             Some(_) => None,
         };

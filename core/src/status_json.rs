@@ -7,8 +7,8 @@ use crate::health::{
 use crate::iso::{iso_time, shown_time};
 use crate::leader_key::Authority;
 use crate::name::{MemberName, Term};
+use crate::own_member::PROTOCOL_VERSION;
 use crate::postgres::{ConnectedStandby, SqlStatus};
-use crate::publish::PROTOCOL_VERSION;
 use crate::time::Now;
 use crate::view::View;
 use serde::Serialize;

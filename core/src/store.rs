@@ -72,8 +72,7 @@ impl Store {
         }
         self.older = None;
         self.seen = Some(now);
-        let cluster = Cluster::read(&snapshot);
-        self.replace(now, snapshot, cluster, fast, notes);
+        self.replace(now, snapshot, fast, notes);
     }
 
     pub fn watch_lost(&mut self) {
@@ -128,8 +127,7 @@ impl Store {
     ) {
         self.confirm(sent_at);
         self.outdated = false;
-        let cluster = Cluster::read(&snapshot);
-        self.replace(now, snapshot, cluster, fast, notes);
+        self.replace(now, snapshot, fast, notes);
     }
 
     /// A verdict on a request that was sent at `sent_at`.
@@ -175,17 +173,17 @@ impl Store {
     }
 
     /// This snapshot instead of the one before.
-    fn replace(
-        &mut self,
-        now: Now,
-        snapshot: Snapshot,
-        cluster: Cluster,
-        fast: bool,
-        notes: &mut Vec<Note>,
-    ) {
-        let leader = self.cluster.take().and_then(|known| known.leader.clone());
-        let before = std::mem::replace(&mut self.snapshot, snapshot).revision;
-        self.learn(now, before, leader, cluster.into(), fast, notes);
+    fn replace(&mut self, now: Now, snapshot: Snapshot, fast: bool, notes: &mut Vec<Note>) {
+        let before = std::mem::replace(&mut self.snapshot, snapshot);
+        let Some(mut cluster) = self.cluster.take() else {
+            let cluster = Cluster::read(&self.snapshot);
+            return self.learn(now, before.revision, None, cluster.into(), fast, notes);
+        };
+        let leader = cluster.leader.clone();
+        // Of most keys it says what the former said.
+        let changed = self.snapshot.differs_in(&before);
+        Arc::make_mut(&mut cluster).update(&self.snapshot, changed);
+        self.learn(now, before.revision, leader, cluster, fast, notes);
     }
 
     /// What the snapshot says, now that it is another one: `before` and `leader` are what the former said.
@@ -225,11 +223,10 @@ impl Store {
         cluster: &Cluster,
         notes: &mut Vec<Note>,
     ) {
-        let name = |key: &Option<LeaderKey>| key.as_ref().map(|k| k.owner.clone());
-        if name(&leader) != name(&cluster.leader) {
+        if owner(&leader) != owner(&cluster.leader) {
             notes.push(Note::LeaderChanged {
-                from: name(&leader),
-                to: name(&cluster.leader),
+                from: owner(&leader).cloned(),
+                to: owner(&cluster.leader).cloned(),
             });
         }
         match &cluster.leader {
@@ -239,7 +236,9 @@ impl Store {
                 if known.is_none_or(|k| (&k.owner, k.term) != (&leader.owner, leader.term)) {
                     self.leader_since = now.mono;
                 }
-                self.last_leader = Some(leader.clone());
+                if known != Some(leader) {
+                    self.last_leader = Some(leader.clone());
+                }
             }
             None if self.vacant.is_none() => {
                 let why = leader.map_or(Vacancy::Expired, |gone| self.why_vacant(&gone, before));
@@ -304,6 +303,10 @@ impl Store {
     pub fn led_by(&self, name: &MemberName) -> bool {
         self.leader().is_some_and(|key| key.owner == *name)
     }
+}
+
+fn owner(key: &Option<LeaderKey>) -> Option<&MemberName> {
+    key.as_ref().map(|key| &key.owner)
 }
 
 fn apply(snapshot: &mut Snapshot, revision: Revision, changes: BTreeMap<String, Option<KeyValue>>) {

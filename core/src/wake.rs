@@ -22,14 +22,39 @@ pub enum WakeReason {
     LoopTick,
 }
 
+/// The first of several wakes, and its reason.
+struct Soonest {
+    after: Mono,
+    found: Option<(Mono, WakeReason)>,
+}
+
+impl Soonest {
+    fn after(now: Mono) -> Soonest {
+        Soonest {
+            after: now,
+            found: None,
+        }
+    }
+
+    fn add(&mut self, wakes: impl IntoIterator<Item = Mono>, why: WakeReason) {
+        for at in wakes {
+            let wake = (at, why);
+            // What lies in the past has been acted on in this very call.
+            if at > self.after && self.found.is_none_or(|found| wake < found) {
+                self.found = Some(wake);
+            }
+        }
+    }
+}
+
 impl Agent {
     pub(crate) fn next_wake(&self, now: Now) -> Option<(Mono, WakeReason)> {
         if self.exited {
             return None;
         }
-        let mut wakes: Vec<(Mono, WakeReason)> =
-            vec![(now.mono + self.tick(), WakeReason::LoopTick)];
-        let mut add = |at: Option<Mono>, why| wakes.extend(at.map(|at| (at, why)));
+        let mut soonest = Soonest::after(now.mono);
+        let mut add = |at: Option<Mono>, why| soonest.add(at, why);
+        add(Some(now.mono + self.tick()), WakeReason::LoopTick);
         add(self.orderly_stop_at(), WakeReason::Authority);
         add(self.authority().until(), WakeReason::Authority);
         add(self.adopts_until(), WakeReason::Authority);
@@ -60,31 +85,14 @@ impl Agent {
         add(self.schedule_wake(now), WakeReason::Schedule);
         add(Some(self.proves_until()), WakeReason::Authority);
         add(self.forgotten_wake(), WakeReason::Election);
-        wakes.extend(
-            self.election_wakes()
-                .into_iter()
-                .map(|at| (at, WakeReason::Election)),
-        );
-        wakes.extend(
-            self.handover_wakes()
-                .into_iter()
-                .map(|at| (at, WakeReason::Handover)),
-        );
-        wakes.extend(
-            self.rejoin_wakes()
-                .into_iter()
-                .map(|at| (at, WakeReason::Rejoin)),
-        );
-        wakes.extend(self.lane.retries().map(|at| (at, WakeReason::Retry)));
-        wakes.extend(self.side_rest.values().map(|at| (*at, WakeReason::Retry)));
-        wakes.extend(
-            self.publishing
-                .next_due(now.mono)
-                .map(|at| (at, WakeReason::Publish)),
-        );
-        wakes.extend(self.requests.wakes().map(|at| (at, WakeReason::Request)));
-        // What lies in the past has been acted on in this very call.
-        wakes.into_iter().filter(|(at, _)| *at > now.mono).min()
+        soonest.add(self.election_wakes(), WakeReason::Election);
+        soonest.add(self.handover_wakes(), WakeReason::Handover);
+        soonest.add(self.rejoin_wakes(), WakeReason::Rejoin);
+        soonest.add(self.lane.retries(), WakeReason::Retry);
+        soonest.add(self.side_rest.values().copied(), WakeReason::Retry);
+        soonest.add(self.publishing.next_due(now.mono), WakeReason::Publish);
+        soonest.add(self.requests.wakes(), WakeReason::Request);
+        soonest.found
     }
 
     fn tick(&self) -> Span {
