@@ -14,6 +14,11 @@ use tanist_core::postgres::Operation;
 
 impl World {
     pub(crate) fn check_explained(&mut self, seat: Seat, life: u32, out: &Output) {
+        let decided = |note: &Note| matches!(note, Note::Decided(_));
+        let acts = out.effects.iter().any(|effect| deed_of(effect).is_some());
+        if !acts && !out.notes.iter().any(decided) {
+            return;
+        }
         // What it said before stays said until it says otherwise; it may do several things at once.
         let before = self.oracle.evidence.decided.remove(&seat);
         let mut said: Vec<Decision> = before

@@ -40,8 +40,10 @@ impl World {
 
     pub(crate) fn check_no_writer_past_deadline(&mut self) {
         let now = self.now();
-        let writers: Vec<Seat> = self.writers().collect();
-        for seat in writers {
+        for seat in (0..self.pgs.len() as u8).map(Seat) {
+            if !self.is_writer(seat) {
+                continue;
+            }
             let assumptions = &self.oracle.assumptions;
             let sound = assumptions.hold(&[Assumption::Clocks, Assumption::FreeRun]);
             let led = self.oracle.evidence.ever_led.is_some();

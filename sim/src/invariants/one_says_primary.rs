@@ -10,15 +10,9 @@ use crate::world::World;
 impl World {
     pub(crate) fn check_one_says_primary(&mut self) {
         let now = self.now();
-        let primary = |seat: &Seat| {
-            let server = self.pgs[seat.index()].server.as_ref();
-            server.is_some_and(|s| s.phase == Phase::Primary)
-        };
-        let primaries: Vec<Seat> = (0..self.pgs.len() as u8)
-            .map(Seat)
-            .filter(primary)
-            .collect();
-        if primaries.len() < 2 && !self.sabotage.is_on() {
+        let servers = self.pgs.iter().filter_map(|pg| pg.server.as_ref());
+        let mut primaries = servers.filter(|server| server.phase == Phase::Primary);
+        if primaries.nth(1).is_none() && !self.sabotage.is_on() {
             return self.oracle.fine(Invariant::OneSaysPrimary);
         }
         let sound = [Assumption::Clocks, Assumption::Store, Assumption::FreeRun];

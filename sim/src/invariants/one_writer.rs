@@ -15,10 +15,10 @@ use crate::world::World;
 impl World {
     pub(crate) fn check_one_writer(&mut self) {
         let now = self.now();
-        let writers: Vec<Seat> = self.writers().collect();
-        if writers.len() < 2 {
+        if self.writers().nth(1).is_none() {
             return self.oracle.fine(Invariant::OneWriter);
         }
+        let writers: Vec<Seat> = self.writers().collect();
         let sound = [Assumption::Clocks, Assumption::Store, Assumption::FreeRun];
         let assumptions = &self.oracle.assumptions;
         let excused = writers
@@ -35,6 +35,10 @@ impl World {
     /// Members with W. A host that is suspended or dark reports nothing.
     pub(crate) fn writers(&self) -> impl Iterator<Item = Seat> {
         let seats = (0..self.pgs.len() as u8).map(Seat);
-        seats.filter(|seat| self.powered(*seat) && self.pgs[seat.index()].can_write())
+        seats.filter(|seat| self.is_writer(*seat))
+    }
+
+    pub(crate) fn is_writer(&self, seat: Seat) -> bool {
+        self.powered(seat) && self.pgs[seat.index()].can_write()
     }
 }
