@@ -40,6 +40,12 @@ pub struct Status {
 impl Status {
     /// A bare integer is the oldest form and means `optime`.
     pub fn parse(text: &str) -> Option<Status> {
+        if let Some(whole) = Some(text)
+            .filter(|text| text.trim_start().starts_with('{'))
+            .and_then(|text| serde_json::from_str(text).ok())
+        {
+            return Some(whole);
+        }
         match serde_json::from_str(text).ok()? {
             Value::Number(n) => Some(Status {
                 optime: n.as_u64()?,

@@ -25,7 +25,7 @@
 //! | write authority | `leader_key` (the arithmetic), `tenure` (session and key), `fencing` (the fencer's deadline) |
 //! | the member's part | `election`, `handover`, `candidate`, `divergence` (has its WAL left the leader's?), `rejoin` (follow, rewind, clone), `founding`, `forgotten`, `silence` (a primary that lets nobody in), `pause`, `slots`, `params` |
 //! | the store | `dcs` and `primitive` (vocabularies), `exchange` (one request to calls, ambiguous outcomes), `store` (what is known) |
-//! | wire values | `cluster`, `member`, `own_member` (what I say of myself), `keys`, `config`, `iso`: byte-compatible with Patroni 4.1.5, tolerant when reading |
+//! | wire values | `cluster`, `member` (read by `member_fields`), `own_member` (what I say of myself), `keys`, `config`, `iso`: byte-compatible with Patroni 4.1.5, tolerant when reading |
 //! | PostgreSQL | `postgres` (vocabulary), `local` (what is known), `lane` (one operation at a time), `lsn`, `timeline` |
 //! | people | `operator`, `requests`, `wording`, `view`, `status`, `health`, `health_check`, `status_json`, `cluster_json`, `peer`, `peer_json` |
 //! | the flight recorder | `record` (lines, sums, digests), `replay` (the first difference), `fields` (where two documents part) |
@@ -78,6 +78,7 @@ pub mod leader_key;
 pub mod local;
 pub mod lsn;
 pub mod member;
+mod member_fields;
 pub mod name;
 pub mod note;
 pub mod operator;

@@ -10,37 +10,37 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// `members/NAME`, fields in Patroni's order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MemberData {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub conn_url: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub api_url: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_after_promote: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Map<String, Value>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_restart: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub xlog_location: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_lsn: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub receive_lsn: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub replication_state: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<bool>,
     /// Fields that other agents write and this one does not know (and `tanist`, our own).
     #[serde(flatten)]
@@ -258,6 +258,21 @@ mod tests {
         );
         assert_eq!(member.timeline, None);
         assert!(member.to_text().contains(r#""new_field":{"a":1}"#));
+    }
+
+    #[test]
+    fn of_a_field_that_is_there_twice_the_last_one_counts() {
+        for (text, state) in [
+            (r#"{"state":"starting","state":"running"}"#, Some("running")),
+            (r#"{"state":null,"state":"running"}"#, Some("running")),
+            (r#"{"state":"running","state":null}"#, None),
+            (r#"{"st\u0061te":"running"}"#, Some("running")),
+        ] {
+            let member = MemberData::parse(text).unwrap();
+            assert_eq!(member.state.as_deref(), state, "{text}");
+        }
+        let unknown = MemberData::parse(r#"{"x":1,"x":{"y":[2.5,-1]}}"#).unwrap();
+        assert_eq!(unknown.to_text(), r#"{"x":{"y":[2.5,-1]}}"#);
     }
 
     #[test]
