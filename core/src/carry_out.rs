@@ -192,8 +192,7 @@ impl Agent {
     /// Starts a side task unless one of its noun is under way.
     pub fn start_side(&mut self, now: Now, task: SideTask, out: &mut Output) -> Option<OpId> {
         let noun = task.noun();
-        let resting = self.side_rest.get(&noun).is_some_and(|at| now.mono < *at);
-        if self.sides.contains_key(&noun) || resting {
+        if !self.may_start_side(now, &noun) {
             return None;
         }
         let budget = match task {
@@ -219,6 +218,12 @@ impl Agent {
         );
         self.sides.insert(noun, op);
         Some(op)
+    }
+
+    /// No side task of that noun is under way, and none rests after the last.
+    pub fn may_start_side(&self, now: Now, noun: &str) -> bool {
+        let resting = self.side_rest.get(noun).is_some_and(|at| now.mono < *at);
+        !resting && !self.sides.contains_key(noun)
     }
 
     /// The first look is short. After one that told nothing, of a slow disk perhaps, the next may take what is left of

@@ -209,9 +209,11 @@ impl Cluster {
     }
 
     /// Members other than `me`.
-    pub fn others(&self, me: &MemberName) -> impl Iterator<Item = (&MemberName, &MemberData)> {
-        let me = me.clone();
-        self.members.iter().filter(move |(name, _)| **name != me)
+    pub fn others<'a>(
+        &'a self,
+        me: &MemberName,
+    ) -> impl Iterator<Item = (&'a MemberName, &'a MemberData)> {
+        self.members.iter().filter(move |(name, _)| *name != me)
     }
 }
 

@@ -8,6 +8,7 @@
 //! makes a slot only for those that have named the copy it has: without its slot no standby is served.
 
 use crate::agent::Agent;
+use crate::cluster::Cluster;
 use crate::local::Server;
 use crate::member::{MemberData, NotTold};
 use crate::name::MemberName;
@@ -44,6 +45,9 @@ impl Agent {
         let Some(cluster) = self.store.cluster.clone() else {
             return;
         };
+        if self.has_accepted_all(&cluster) {
+            return;
+        }
         for (name, member) in cluster.others(&self.settings.name) {
             let known = self.copies.accepted.get(name);
             let Some(copy) = member
@@ -60,6 +64,17 @@ impl Agent {
         self.copies
             .accepted
             .retain(|name, _| cluster.members.contains_key(name));
+    }
+
+    /// The others are those whose copies are accepted, and have these very copies: both are in the order of names.
+    fn has_accepted_all(&self, cluster: &Cluster) -> bool {
+        let mut accepted = self.copies.accepted.iter();
+        let mut others = cluster.others(&self.settings.name);
+        let same = others.all(|(name, member)| {
+            let known = accepted.next();
+            known.is_some_and(|(of, copy)| of == name && member.copy_text() == Some(&copy.0))
+        });
+        same && accepted.next().is_none()
     }
 
     /// Could my server, left alone, connect to this member? Where that is not known, it could.

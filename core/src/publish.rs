@@ -207,11 +207,14 @@ impl Agent {
         let said = confirmed.map(|(written, _)| own.compared_with(written));
         let same = said == Some(Compared::Same);
         let alike = same || said == Some(Compared::Alike);
-        let namesake = confirmed.and_then(|_| self.namesake());
         let early = now.mono < self.publishing.member_due;
         // Positions move all the time: they go out once a loop. Anything else goes out at once; but for two agents under
         // one name, each of which would write at once over what the other has written.
-        if (same && !gone) || (alike && !gone && early) || (namesake.is_some() && early) {
+        if !gone && (same || alike && early) {
+            return;
+        }
+        let namesake = confirmed.and_then(|_| self.namesake());
+        if namesake.is_some() && early {
             return;
         }
         let data = own.data();

@@ -530,7 +530,7 @@ impl Agent {
             .store
             .config
             .use_slots
-            .then(|| self.settings.name.slot_name());
+            .then(|| self.settings.name.slot().into_owned());
         Ok(Upstream {
             member: leader.owner.clone(),
             address,

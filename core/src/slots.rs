@@ -6,7 +6,7 @@ use crate::keys::Status;
 use crate::local::Server;
 use crate::lsn::Lsn;
 use crate::member::{MemberData, Tags};
-use crate::postgres::{SideTask, Slot, SqlStatus};
+use crate::postgres::{SLOT_NOUN, SideTask, Slot, SqlStatus};
 use crate::time::{Mono, Now};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -23,6 +23,24 @@ pub struct Slots {
 
 /// Another member's slot, and what it says of itself.
 type Wanted<'a> = (Cow<'a, str>, &'a MemberData);
+
+/// What a slot needs to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Created,
+    Dropped,
+    Advanced { to: Lsn },
+}
+
+impl Need {
+    fn of_slot(self, name: String) -> SideTask {
+        match self {
+            Need::Created => SideTask::CreateSlot { name },
+            Need::Dropped => SideTask::DropSlot { name },
+            Need::Advanced { to } => SideTask::AdvanceSlot { name, to },
+        }
+    }
+}
 
 impl Agent {
     pub fn slot_duties(&mut self, now: Now, out: &mut Output) {
@@ -48,7 +66,7 @@ impl Agent {
             return;
         }
         self.remember(now, &names, cluster.status.as_ref());
-        for task in self.slot_tasks(&names, stands_by, cluster.status.as_ref()) {
+        for task in self.slot_tasks(now, &names, stands_by, cluster.status.as_ref()) {
             self.start_side(now, task, out);
         }
     }
@@ -89,6 +107,7 @@ impl Agent {
     /// What is to be done about slots, by what the server said last.
     fn slot_tasks(
         &self,
+        now: Now,
         wanted: &[Wanted],
         stands_by: bool,
         published: Option<&Status>,
@@ -96,17 +115,26 @@ impl Agent {
         let Some(status) = self.local.answered() else {
             return Vec::new();
         };
-        let task = |(name, member): &Wanted| match status.slots.get(&**name) {
-            None => self.feeds(member).then(|| SideTask::CreateSlot {
-                name: name.to_string(),
-            }),
+        let need = |(name, member): &Wanted| match status.slots.get(&**name) {
+            None => self.feeds(member).then_some(Need::Created),
             // A slot that was invalidated, or that reserves no WAL, is replaced.
-            Some(slot) if slot.lost || slot.restart_lsn.is_none() && !slot.active => (!slot.active)
-                .then(|| SideTask::DropSlot {
-                    name: name.to_string(),
-                }),
+            Some(slot) if slot.lost || slot.restart_lsn.is_none() && !slot.active => {
+                (!slot.active).then_some(Need::Dropped)
+            }
             Some(slot) if stands_by => advance(name, slot, status, published?),
             Some(_) => None,
+        };
+        // Most that are in need of something were told so a moment ago, and rest until the next look.
+        let mut noun = String::new();
+        let mut is_free = |name: &str| {
+            noun.clear();
+            noun.push_str(SLOT_NOUN);
+            noun.push_str(name);
+            self.may_start_side(now, &noun)
+        };
+        let task = |of: &Wanted| {
+            let need = need(of)?;
+            is_free(&of.0).then(|| need.of_slot(of.0.to_string()))
         };
         let wanted = wanted.iter().filter_map(task);
         wanted.chain(self.lapsed_slots(status)).collect()
@@ -139,15 +167,12 @@ impl Agent {
 }
 
 /// A standby moves the slot as far as its member has got, and never beyond what it has replayed itself.
-fn advance(name: &str, slot: &Slot, status: &SqlStatus, published: &Status) -> Option<SideTask> {
+fn advance(name: &str, slot: &Slot, status: &SqlStatus, published: &Status) -> Option<Need> {
     if !slot.physical || slot.active {
         return None;
     }
     let target = published.slots.as_ref()?.get(name)?;
     let to = Lsn(*target).min(status.replayed);
     slot.restart_lsn.filter(|at| *at < to)?;
-    Some(SideTask::AdvanceSlot {
-        name: name.to_string(),
-        to,
-    })
+    Some(Need::Advanced { to })
 }

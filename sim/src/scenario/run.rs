@@ -232,6 +232,9 @@ impl Teller {
     }
 
     fn do_what_is_due(&mut self) {
+        if self.due.is_empty() {
+            return;
+        }
         let now = self.world.now();
         let (ready, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.due)
             .into_iter()
