@@ -109,6 +109,10 @@ pub enum PostgresAct {
     BeginServerLoop {
         every: Span,
     },
+    /// One transaction that writes this much WAL, which no client counts: a load, an index.
+    Write {
+        bytes: u64,
+    },
     PauseReplay,
     ResumeReplay,
     /// What becomes of its archive command from now on.

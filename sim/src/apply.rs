@@ -140,6 +140,7 @@ impl World {
             }
             PostgresAct::Checkpoint => self.checkpointed(seat),
             PostgresAct::BeginServerLoop { every } => self.begin_server_loop(seat, every),
+            PostgresAct::Write { bytes } => self.write_much(seat, bytes),
             PostgresAct::PauseReplay => self.pause_replay(seat, true),
             PostgresAct::ResumeReplay => self.pause_replay(seat, false),
             PostgresAct::Archiving(archiving) => self.set_archiving(seat, archiving),

@@ -183,6 +183,8 @@ pub enum PgDue {
         id: u64,
     },
     ArchiverGaveUp,
+    /// `checkpoint_timeout` is over.
+    TimedCheckpoint,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use crate::clock::HostClock;
 use crate::due::Due;
 use crate::moment::Moment;
+use crate::pg::wal::Position;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tanist_core::agent::Agent;
 use tanist_core::dcs::{DcsRequest, LeaseId, Revision};
@@ -116,6 +117,8 @@ pub struct Lane {
     pub source_timeline: Option<TimelineId>,
     /// The source was in recovery when this began.
     pub source_recovering: bool,
+    /// The end of its WAL at that time, which is all that is sure to be copied of it.
+    pub source_wal: Option<Position>,
     /// Did its archive command work when the operation began?
     pub archive_takes: bool,
 }

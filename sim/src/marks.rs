@@ -59,6 +59,11 @@ marks! {
     RequestRefused Often "request-refused";
     StopWaitsForArchiver Often "stop-waits-for-archiver";
     RestoredFromArchive Often "restored-from-archive";
+    WalRemoved Often "wal-removed";
+    SlotLost Often "slot-lost";
+    WantsRemovedWal Often "standby-wants-removed-wal";
+    RewindLacksWal Often "rewind-lacks-wal";
+    RewoundIsNotFed Often "rewound-directory-is-not-fed";
 }
 
 /// Marks hit by one run.

@@ -30,6 +30,12 @@ pub struct ClusterShape {
     pub clock_drift_ppm: u32,
     /// Every primary hands its WAL to one archive, and every standby may fetch from it.
     pub archive: bool,
+    /// WAL that every server keeps on its disk beyond what it needs (`wal_keep_size`), in bytes.
+    pub wal_keep: u64,
+    /// How far a slot may hold WAL back (`max_slot_wal_keep_size`), in bytes; `None`: without a limit.
+    pub slot_keep: Option<u64>,
+    /// Time between checkpoints that nobody asks for (`checkpoint_timeout`). Zero: there are none.
+    pub checkpoints_every: Span,
     pub clients: ClientShape,
 }
 
@@ -112,6 +118,9 @@ impl ClusterShape {
             stop_budget: Span::secs(2),
             clock_drift_ppm: 5_000,
             archive: false,
+            wal_keep: 128 << 20,
+            slot_keep: None,
+            checkpoints_every: Span::ZERO,
             clients: ClientShape {
                 roaming_every: Span::secs(1),
                 stubborn_every: Span::secs(2),

@@ -375,6 +375,7 @@ impl World {
             PgDue::StallCheck { id } => self.stall_check(seat, id),
             PgDue::Disconnected { id } => self.disconnected(seat, id),
             PgDue::ArchiverGaveUp => self.archiver_gave_up(seat),
+            PgDue::TimedCheckpoint => self.timed_checkpoint(seat),
         }
     }
 

@@ -59,6 +59,12 @@ fn of_the_cluster(shape: &ClusterShape) -> Vec<String> {
         shape.rewind.wal_log_hints,
         "the servers here have data checksums",
     );
+    let usual = ClusterShape::of(&[]);
+    let keeps = |s: &ClusterShape| (s.wal_keep, s.slot_keep, s.checkpoints_every);
+    unless(
+        keeps(shape) == keeps(&usual),
+        "WAL is kept by the segment, which have 16 MB here",
+    );
     let at_once = shape.members.iter().all(|m| m.start == StartWhen::AtOnce);
     unless(at_once, "a member starts when asked");
     found

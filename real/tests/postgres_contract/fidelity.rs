@@ -112,6 +112,24 @@ impl Bench {
                 let insert = "INSERT INTO filler SELECT generate_series(1, 20000)";
                 self.execute(on, insert).await.unwrap();
             }
+            Deed::Segments(number) => {
+                for _ in 0..*number {
+                    self.execute(on, "INSERT INTO filler VALUES (0)")
+                        .await
+                        .unwrap();
+                    self.execute(on, "SELECT pg_switch_wal()").await.unwrap();
+                }
+            }
+            Deed::LimitSlots(segments) => {
+                let limit = format!(
+                    "ALTER SYSTEM SET max_slot_wal_keep_size = '{}MB'",
+                    segments * 16
+                );
+                self.execute(on, &limit).await.unwrap();
+                self.execute(on, "SELECT pg_reload_conf()").await.unwrap();
+                // The checkpointer reads it when it next wakes.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
             Deed::CloseSession => self.sessions[on.index()] = None,
             Deed::BeginLoop => self.begin_loop(on).await,
             Deed::AskToStop => self.signal(on, Signal::TERM),

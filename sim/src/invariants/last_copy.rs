@@ -39,8 +39,9 @@ impl World {
             return Ok(());
         }
         let another = self.pgs.iter().enumerate().any(|(at, pg)| {
-            let other = at != seat.index() && pg.dir.is_whole() && !pg.dir.corrupt;
-            other && self.wal.system(pg.dir.wal.branch) == system
+            at != seat.index()
+                && pg.dir.is_good_copy()
+                && self.wal.system(pg.dir.wal.branch) == system
         });
         match another {
             true => Ok(()),

@@ -190,7 +190,7 @@ impl World {
         let (mine, leads) = (&self.pgs[seat.index()].dir, &self.pgs[leader.index()].dir);
         let policy = self.rewind_policy();
         let told_apart = self.are_told_apart(mine.wal, leads.wal);
-        let common = self.wal.common(mine.wal, leads.wal);
+        let common = self.wal.common(mine.reaches(), leads.wal);
         let sees = common.is_some_and(|at| self.taken_for_common(mine, leads) <= at.lsn);
         let rewinds = policy.use_pg_rewind && policy.wal_log_hints && told_apart && sees;
         let half_rewound = mine.layout == crate::pg::instance::Layout::HalfRewound;
@@ -206,7 +206,7 @@ impl World {
         // Or it was given another's WAL of that number by the archive: nobody can tell from outside whose it is.
         let same_number = self.wal.timeline(leads.wal.branch) == reached;
         let orphan = opened(newest) && (newest > reached || same_number);
-        let leaves = !self.wal.is_prefix(mine.wal, leads.wal);
+        let leaves = !self.wal.is_prefix(mine.reaches(), leads.wal);
         let diverged = mine.is_whole() && (leaves || orphan);
         let failed = self.oracle.evidence.rewinds_failed.get(&seat);
         let gave_up = diverged && failed.is_some_and(|failed| *failed >= REWIND_TRIES);
@@ -214,6 +214,7 @@ impl World {
         let half_rewound = half_rewound || gave_up || (diverged && !starts);
         foreign
             || self.is_led_astray(seat)
+            || (!diverged && self.is_starved(seat, leader))
             || (half_rewound && !policy.remove_data_directory_on_rewind_failure)
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
     }

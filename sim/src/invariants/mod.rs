@@ -26,6 +26,7 @@ pub mod replayable;
 pub mod revisions_grow;
 pub mod rewind_preconditions;
 pub mod slots_kept;
+pub mod starved;
 pub mod stored_config;
 pub mod streaming_is_prefix;
 pub mod streams_on;

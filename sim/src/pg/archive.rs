@@ -19,7 +19,7 @@ use tanist_core::time::Span;
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 
 /// Small enough that a run fills some: PostgreSQL's have 16 MiB.
-const SEGMENT: u64 = 2_048;
+pub const SEGMENT: u64 = 2_048;
 /// At a stop the archiver tries three times, with a second in between (`NUM_ARCHIVE_RETRIES`).
 const GIVES_UP_AFTER: Span = Span::secs(2);
 /// Tanist's adapter waits so long for one segment (`pg_ctl_timeout`), and no longer for the others.
@@ -72,6 +72,20 @@ impl Segments {
         }
     }
 
+    /// From where on a primary must keep its segments: the archiver comes to them yet.
+    pub fn needed_from(&self) -> Option<Lsn> {
+        let waiting = self.waiting.first().map(|segment| segment.from);
+        waiting.or(self.open_from)
+    }
+
+    /// A standby hands over nothing, and removes what still waited from when it was a primary.
+    pub fn removed_before(&mut self, oldest: Lsn) {
+        self.waiting.retain(|segment| segment.upto.lsn > oldest);
+        for segment in &mut self.waiting {
+            segment.from = segment.from.max(oldest);
+        }
+    }
+
     /// It follows somebody: what it had not finished comes from there.
     pub fn follow(&mut self) {
         self.open_from = None;
@@ -120,6 +134,27 @@ impl Archive {
             next = TimelineId(next.0 + 1);
         }
         newest
+    }
+
+    /// Every segment from the one with `from` on of the WAL that ends at `end`.
+    fn holds(&self, wal: &Wal, from: Lsn, end: Position) -> bool {
+        let mut reached = from;
+        while reached < end.lsn {
+            let here = wal.cut_at(end, reached);
+            let has = |held: &&Stretch| {
+                held.from <= reached && held.upto.lsn > reached && wal.is_prefix(here, held.upto)
+            };
+            let Some(held) = self.held.iter().find(has) else {
+                return false;
+            };
+            // Past the place where it leaves this line it is of no use.
+            let shared = wal.common(held.upto, end).map_or(reached, |at| at.lsn);
+            if shared <= reached {
+                return false;
+            }
+            reached = shared;
+        }
+        true
     }
 
     /// The longest piece on the way from `end`, on a timeline that `line` names.
@@ -360,6 +395,31 @@ impl World {
         if let Some(newest) = newest.filter(follows).cloned() {
             self.pgs[seat.index()].dir.learn(&newest);
         }
+    }
+
+    /// What `seat` has removed of its own WAL from `from` on.
+    pub(crate) fn archive_has_older(&self, seat: Seat, from: Lsn) -> bool {
+        let dir = &self.pgs[seat.index()].dir;
+        self.archive_has(seat, from, self.wal.cut_at(dir.wal, dir.oldest))
+    }
+
+    pub(crate) fn archive_has(&self, seat: Seat, from: Lsn, upto: Position) -> bool {
+        let archive = self.archive_of(seat);
+        archive.is_some_and(|archive| archive.holds(&self.wal, from, upto))
+    }
+
+    /// How far it leads a standby that asks it for one segment after the other.
+    pub(crate) fn archive_leads_to(&self, seat: Seat) -> Lsn {
+        let dir = &self.pgs[seat.index()].dir;
+        let mut end = dir.wal;
+        let line = self.newest_archived(seat).unwrap_or(&dir.newest_known);
+        while let Some(next) = self
+            .archive_of(seat)
+            .and_then(|archive| archive.beyond(&self.wal, end, line))
+        {
+            end = next;
+        }
+        end.lsn
     }
 
     /// The number of the next timeline: past everything known here or archived.

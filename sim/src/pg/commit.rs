@@ -83,6 +83,19 @@ impl World {
         self.send_wal(seat);
     }
 
+    /// A transaction that writes much, and that nobody waits for.
+    pub(crate) fn write_much(&mut self, seat: Seat, bytes: u64) {
+        let pg = &self.pgs[seat.index()];
+        let takes = pg.storage == Storage::Answers && self.powered(seat);
+        let server = self.pgs[seat.index()].server.as_mut();
+        let Some(server) = server.filter(|s| takes && s.phase == Phase::Primary && s.accepts())
+        else {
+            return;
+        };
+        server.inserted = self.wal.append(server.inserted, bytes, None);
+        self.flushed(seat);
+    }
+
     /// A backend that was stuck finishes its commit before it sees that it must end.
     pub(crate) fn commit_by_straggler(&mut self, seat: Seat) {
         let primary = |s: &crate::pg::instance::Server| s.phase == Phase::Primary;

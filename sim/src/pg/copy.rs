@@ -7,6 +7,7 @@ use crate::invariants::rewind_preconditions::Source;
 use crate::marks::Mark;
 use crate::pg::archive::Segments;
 use crate::pg::instance::{Control, DataDir, Layout, Phase, Storage};
+use crate::pg::retention::begin_of_segment;
 use crate::pg::streaming::data_hop;
 use crate::pg::wal::{CHECKPOINT_BYTES, Checkpoint, Position};
 use crate::wire::Seat;
@@ -91,6 +92,7 @@ impl World {
         (dir.wal, dir.durable) = (at, at);
         self.pgs[seat.index()].forget_leading();
         dir.control.checkpoint = Lsn(at.lsn.0 - CHECKPOINT_BYTES);
+        dir.oldest = begin_of_segment(dir.control.checkpoint);
         self.pgs[seat.index()].dir = dir;
         Ended::Done
     }
@@ -154,6 +156,8 @@ impl World {
         dir.layout = Layout::Cluster;
         dir.wal = theirs.wal;
         dir.durable = theirs.wal;
+        // What was written since the backup began comes along.
+        dir.oldest = begin_of_segment(theirs.control.checkpoint);
         dir.newest_known = self.wal.history(theirs.wal.branch).clone();
         dir.corrupt = theirs.corrupt;
         // The adapter leaves the signal, since the copied control file is the primary's own.
@@ -211,7 +215,7 @@ impl World {
             self.pgs[seat.index()].dir.clone(),
             self.pgs[from.index()].dir.clone(),
         );
-        let Some(common) = self.wal.common(mine.wal, theirs.wal) else {
+        let Some(common) = self.wal.common(mine.reaches(), theirs.wal) else {
             return refuse("source and target clusters are from different systems");
         };
         let shown = self
@@ -225,9 +229,13 @@ impl World {
         if source == Source::ControlFileLags {
             return refuse("the source has no checkpoint on its timeline yet");
         }
+        let differs = mine.control.timeline != shown;
+        if differs && let Err(why) = self.reads_back_to_common(seat, common) {
+            return refuse(&why);
+        }
         self.begin_copy(seat);
         // It finds nothing to do.
-        if mine.control.timeline == shown {
+        if !differs {
             self.pgs[seat.index()].forget_leading();
             self.pgs[seat.index()].dir.standby_signal = true;
             return Ended::Done;
@@ -253,7 +261,7 @@ impl World {
             let ends = older.map(|f| (f.parent, f.end));
             ends.chain([(newest, OPEN)]).collect::<Vec<_>>()
         };
-        let written = mine.wal.lsn;
+        let written = mine.reaches().lsn;
         let (mine, theirs) = (spans(mine), spans(theirs));
         let mut common = Lsn::INVALID;
         for ((number, end), (other, other_end)) in mine.into_iter().zip(theirs) {
@@ -285,10 +293,13 @@ impl World {
         self.check_unarchived(seat);
         self.pgs[seat.index()].forget_leading();
         let label = self.wal.last_checkpoint(common);
+        let wal = self.wal_of_rewound(seat, common, theirs);
         let dir = &mut self.pgs[seat.index()].dir;
-        // Files and WAL are the source's now; it is consistent at the source's present end.
-        dir.wal = theirs.wal;
-        dir.durable = theirs.wal;
+        // Files and WAL are the source's now; it is consistent at the source's present end, of which it lacks the last.
+        dir.wal = wal;
+        dir.durable = wal;
+        let begins = label.map_or(theirs.oldest, |label| begin_of_segment(label.begins));
+        dir.oldest = begins.min(theirs.oldest);
         dir.newest_known = theirs.newest_known.clone();
         dir.corrupt = theirs.corrupt;
         dir.slots.clear();
@@ -304,6 +315,46 @@ impl World {
             consistent_at: Some(theirs.wal),
             limits: theirs.control.limits,
         };
+    }
+
+    /// The target's own WAL is read from its end back to the last checkpoint that both share, and what its archive has of
+    /// it is fetched (`--restore-target-wal`). A dry run meets this before anything is written.
+    fn reads_back_to_common(&mut self, seat: Seat, common: Position) -> Result<(), String> {
+        let Some(checkpoint) = self.wal.last_checkpoint(common) else {
+            return Err("could not find common ancestor of the timelines".to_string());
+        };
+        let lacks = self.has_removed(seat, checkpoint.begins);
+        if lacks && !self.archive_has_older(seat, checkpoint.begins) {
+            self.mark(Mark::RewindLacksWal);
+            return Err(format!(
+                "could not find previous WAL record at {}: requested WAL segment has already been removed",
+                self.pgs[seat.index()].dir.oldest
+            ));
+        }
+        let dir = &self.pgs[seat.index()].dir;
+        let (written, demanded) = (dir.wal, dir.reaches());
+        if demanded != written && !self.archive_has(seat, written.lsn, demanded) {
+            // Rewound before, and never given the rest: it reads to the minimum recovery point.
+            self.mark(Mark::RewindLacksWal);
+            return Err(format!("could not read WAL record at {}", written.lsn));
+        }
+        Ok(())
+    }
+
+    /// The WAL that the target can replay: its own, which the tool spares from the last common checkpoint to the fork (since
+    /// 14.11 and 15.6), and from there on the source's as it was when it was copied; the source goes on writing meanwhile.
+    /// What the source had removed after the fork is missing.
+    fn wal_of_rewound(&self, seat: Seat, common: Position, theirs: &DataDir) -> Position {
+        if common.lsn < theirs.oldest {
+            return common;
+        }
+        let agent = self.hosts[seat.index()].agent.as_ref();
+        let at_begin = agent.and_then(|a| a.lane.as_ref()?.source_wal);
+        let of_use = at_begin.filter(|end| {
+            let on_the_way = self.wal.is_prefix(common, *end);
+            on_the_way && self.wal.is_prefix(*end, theirs.wal)
+        });
+        of_use.unwrap_or(theirs.wal)
     }
 
     /// Single-user mode: replays what is there and shuts down cleanly.
@@ -330,6 +381,7 @@ impl World {
         });
         pg.dir.segments.finish(at);
         pg.settle();
+        self.remove_wal(seat);
         Ended::Done
     }
 

@@ -46,6 +46,8 @@ pub struct DataDir {
     pub control: Control,
     /// End of the WAL on disk.
     pub wal: Position,
+    /// Where its oldest segment begins: what was written before is not here any more, or never was.
+    pub oldest: Lsn,
     /// End of what really reached the platters; behind `wal` only on a disk that lies.
     pub durable: Position,
     /// The history file with the highest number that is here (PostgreSQL's `findNewestTimeLine` starts there). A
@@ -72,6 +74,8 @@ pub struct Retained {
     pub from: Option<Lsn>,
     /// As of the last checkpoint, to which a crash takes it back.
     pub saved: Option<Lsn>,
+    /// It held back more than it may, and lost what it retained. Who streams through it all the same makes it good.
+    pub invalidated: bool,
 }
 
 impl Retained {
@@ -79,7 +83,20 @@ impl Retained {
         Retained {
             from: Some(from),
             saved: Some(from),
+            invalidated: false,
         }
+    }
+
+    /// `wal_status` is `lost`.
+    pub fn is_lost(&self) -> bool {
+        self.invalidated && self.from.is_none()
+    }
+
+    /// As it is on disk at once, whatever the checkpoint before had kept.
+    pub fn invalidate(&mut self) {
+        self.invalidated = true;
+        self.from = None;
+        self.saved = None;
     }
 }
 
@@ -257,6 +274,7 @@ impl DataDir {
                 limits: Limits::default(),
             },
             wal: nowhere,
+            oldest: Lsn::INVALID,
             durable: nowhere,
             newest_known: TimelineHistory::bare(TimelineId(1)),
             standby_signal: false,
@@ -284,6 +302,19 @@ impl DataDir {
             begins: self.control.checkpoint,
             timeline: self.control.timeline,
         })
+    }
+
+    /// How far its pages go: those of a rewound directory further than the WAL that came with them.
+    pub fn reaches(&self) -> Position {
+        let demanded = self.control.consistent_at;
+        demanded
+            .filter(|at| at.lsn > self.wal.lsn)
+            .unwrap_or(self.wal)
+    }
+
+    /// It could be started by itself, and everything in it be had.
+    pub fn is_good_copy(&self) -> bool {
+        self.is_whole() && !self.corrupt && self.reaches() == self.wal
     }
 
     /// A checkpoint or restartpoint is done: the control file names it, and slots are on disk as they are.

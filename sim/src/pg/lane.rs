@@ -27,7 +27,10 @@ impl World {
             Operation::Clone { source } | Operation::Rewind { source } => {
                 let from = self.seat_of_host(&source.address.host);
                 let pg = from.map(|from| &self.pgs[from.index()]);
-                pg.map(|pg| (pg.run, pg.dir.control.timeline, pg.in_recovery()))
+                pg.map(|pg| {
+                    let dir = &pg.dir;
+                    (pg.run, dir.control.timeline, pg.in_recovery(), dir.wal)
+                })
             }
             Operation::Initdb
             | Operation::PostBootstrap
@@ -46,9 +49,10 @@ impl World {
             operation: operation.clone(),
             term,
             source_run: source.map(|(run, ..)| run),
-            source_timeline: source.map(|(_, timeline, _)| timeline),
+            source_timeline: source.map(|(_, timeline, ..)| timeline),
             archive_takes: self.pgs[seat.index()].archiving == Archiving::Works,
-            source_recovering: source.is_some_and(|(.., recovering)| recovering),
+            source_recovering: source.is_some_and(|(_, _, recovering, _)| recovering),
+            source_wal: source.map(|(.., end)| end),
         });
         let (member, verb) = (self.name(seat), operation.verb().to_string());
         self.tell_story(What::Operation {

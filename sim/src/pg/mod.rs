@@ -7,8 +7,8 @@
 //! consistency point; smart, fast and immediate stop, a fast stop waiting for sessions and for standbys;
 //! promotion to the newest known timeline + 1; streaming with the checks that PostgreSQL makes (numbers and
 //! positions, not content); base backup and rewind that take time, can be cut, and leave half-made
-//! directories; slots; an archive with its commands. What it has not: synchronous replication, logical slots,
-//! WAL removal (and so no lost slots, no rewind that misses WAL), tablespaces.
+//! directories; slots, and what they retain of the WAL that checkpoints and restartpoints remove; an archive with its
+//! commands. What it has not: synchronous replication, logical slots, tablespaces.
 //!
 //! It is held to PostgreSQL 15 by a transcript (`fidelity/postgres`), step by step. What no script can time on a
 //! real server is not in it, and rests on PostgreSQL's sources: what a promotion leaves that dies half-way, a backend
@@ -23,6 +23,7 @@ pub mod limits;
 pub mod observe;
 pub mod processes;
 pub mod promote;
+pub mod retention;
 pub mod start;
 pub mod stop;
 pub mod storage;

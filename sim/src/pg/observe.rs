@@ -36,7 +36,11 @@ impl World {
             None => Processes::default(),
             Some(server) => Processes {
                 postmaster: (server.postmaster != Postmaster::Dead).then_some(server.pid),
-                backends: server.backends.all(),
+                // Beside a postmaster there is always one that recovers, writes or watches, and is counted as well.
+                backends: match server.postmaster {
+                    Postmaster::Dead => server.backends.all(),
+                    Postmaster::Running | Postmaster::Frozen => server.backends.all().max(1),
+                },
             },
         };
         let history = match pg.dir.layout {
@@ -179,7 +183,7 @@ impl World {
                         physical: true,
                         active,
                         restart_lsn,
-                        lost: false,
+                        lost: retained.is_lost(),
                     },
                 )
             })

@@ -201,6 +201,7 @@ impl World {
                 });
                 pg.settle();
                 self.finish_segments(seat);
+                self.remove_wal(seat);
                 self.send_wal(seat);
             }
             Phase::Recovery { .. } => self.restartpoint(seat),
@@ -215,10 +216,15 @@ impl World {
             return;
         };
         let replayed = self.wal.cut_at(pg.dir.wal, server.replayed);
-        pg.dir.control.min_recovery = Some(replayed);
+        // It never goes back: a rewound directory may have to replay more than it has.
+        let known = pg.dir.control.min_recovery;
+        if known.is_none_or(|known| known.lsn <= replayed.lsn) {
+            pg.dir.control.min_recovery = Some(replayed);
+        }
         let newest = self.wal.last_checkpoint(replayed);
         if let Some(checkpoint) = newest.filter(|c| c.begins > pg.dir.control.checkpoint) {
             pg.dir.keep_checkpoint(checkpoint);
+            self.remove_wal(seat);
         }
     }
 }

@@ -125,6 +125,10 @@ impl World {
             started_at,
             starting_for,
         });
+        let every = self.shape.checkpoints_every;
+        if every > Span::ZERO {
+            self.pg_due(seat, every, PgDue::TimedCheckpoint);
+        }
         match (hangs, fails) {
             (Some(()), _) => {}
             (None, Some(())) => self.pg_due(seat, usual, PgDue::StartFails),
@@ -143,7 +147,7 @@ impl World {
         if !starting || server.postmaster != Postmaster::Running {
             return;
         }
-        let from = pg.dir.control.checkpoint;
+        let from = self.pgs[seat.index()].dir.control.checkpoint;
         if !self.replays_local(seat, from) {
             return self.start_fails(seat);
         }
@@ -181,6 +185,7 @@ impl World {
         pg.settle();
         self.report_limits(seat);
         self.opens_segments(seat, start.lsn);
+        self.remove_wal(seat);
         let op = server_waits_for(self.pgs[seat.index()].server.as_mut());
         self.finish_op(seat, op, Ended::Done);
         self.begin_server_loop_if_shaped(seat);
@@ -194,6 +199,13 @@ impl World {
             Some(at) => self.wal.is_prefix(at, pg.dir.wal),
             None => true,
         };
+        if let Some(at) = pg.dir.control.consistent_at
+            && !reached
+            && !self.wal.is_prefix(pg.dir.wal, at)
+        {
+            // "unexpected timeline ID in checkpoint record, before reaching minimum recovery point": a panic.
+            return self.all_processes_gone(seat);
+        }
         let Some(server) = pg.server.as_mut() else {
             return;
         };

@@ -169,6 +169,7 @@ impl World {
             });
             pg.dir.control.state = DbState::ShutDown;
             self.finish_last_segment(seat);
+            self.remove_wal(seat);
         } else {
             pg.dir.control.state = DbState::ShutDownInRecovery;
             self.restartpoint(seat);

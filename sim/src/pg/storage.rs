@@ -61,6 +61,7 @@ fn waits_for_disk(due: &PgDue) -> bool {
         | PgDue::CrashRestart
         | PgDue::Promoted
         | PgDue::Checkpointed
+        | PgDue::TimedCheckpoint
         | PgDue::Flush
         | PgDue::LoopCommit
         | PgDue::Connect

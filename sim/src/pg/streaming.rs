@@ -4,6 +4,7 @@
 
 use crate::due::{Due, PgDue};
 use crate::event::What;
+use crate::marks::Mark;
 use crate::moment::Moment;
 use crate::pg::instance::{Phase, Postmaster, Receiver};
 use crate::pg::wal::Position;
@@ -89,20 +90,29 @@ impl World {
             return false;
         }
         let (mine, theirs) = (self.pgs[seat.index()].dir.wal, upstream.dir.wal);
+        let removed = self.has_removed(from, mine.lsn);
         if self.wal.system(mine.branch) != self.wal.system(theirs.branch) {
             return false;
         }
         let slot_is_there = slot.is_none_or(|name| upstream.dir.slots.contains_key(name));
-        let history = self.wal.history(theirs.branch);
-        let timeline = self.wal.timeline(mine.branch);
         // The receiver fetches the history files up to the timeline that its upstream is on, no further.
         let newest = self.wal.history(theirs.branch);
         self.pgs[seat.index()].dir.learn(newest);
-        slot_is_there
+        let history = self.wal.history(theirs.branch);
+        let timeline = self.wal.timeline(mine.branch);
+        let fits = slot_is_there
             && match history.end_of(timeline) {
                 Some(end) => mine.lsn <= end,
                 None => history.timeline == timeline && mine.lsn <= theirs.lsn,
+            };
+        if fits && removed {
+            // "requested WAL segment has already been removed", each time anew.
+            self.mark(Mark::WantsRemovedWal);
+            if self.pgs[seat.index()].dir.reaches() != mine {
+                self.mark(Mark::RewoundIsNotFed);
             }
+        }
+        fits && !removed
     }
 
     fn connected(&mut self, seat: Seat, from: Seat, slot: Option<String>) {
@@ -405,10 +415,11 @@ impl World {
             return;
         }
         let upstream = &self.pgs[was.from.index()];
-        if upstream.run != was.upstream_run || upstream.server.is_none() {
+        let mine = self.pgs[seat.index()].dir.wal.lsn;
+        let removed = self.has_removed(was.from, mine);
+        if upstream.run != was.upstream_run || upstream.server.is_none() || removed {
             return self.disconnected(seat, was.id);
         }
-        let mine = self.pgs[seat.index()].dir.wal.lsn;
         if let Some(receiver) = self.receiver_mut(seat, was.id) {
             receiver.stalled = None;
             receiver.sent = mine;

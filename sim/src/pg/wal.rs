@@ -134,6 +134,13 @@ impl Wal {
         Some(Checkpoint { begins, timeline })
     }
 
+    /// Where that one's record ends.
+    pub fn last_checkpoint_end(&self, upto: Position) -> Option<Lsn> {
+        let within = |(_, end): &&(Lsn, Position)| self.is_prefix(*end, upto);
+        let last = self.checkpoints.iter().rev().find(within);
+        last.map(|(_, end)| end.lsn)
+    }
+
     /// The same timeline number goes on from `at` with other content.
     fn split(&mut self, at: Position) -> Position {
         let hash = self.hash_at(at);

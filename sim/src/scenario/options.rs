@@ -8,7 +8,7 @@ use crate::shape::{ClusterShape, CommitMode, MemberShape, StartWhen};
 use tanist_core::settings::FencerMode;
 
 /// Words that follow the members' names, each with its value.
-pub const OPTIONS: [&str; 20] = [
+pub const OPTIONS: [&str; 23] = [
     "dcs",
     "ttl",
     "loop",
@@ -25,6 +25,9 @@ pub const OPTIONS: [&str; 20] = [
     "stop-budget",
     "drift",
     "archive",
+    "wal-keep",
+    "slot-keep",
+    "checkpoints",
     "clients",
     "stubborn",
     "server-loop",
@@ -43,6 +46,9 @@ const FENCERS: [(&str, FencerMode); 3] = [
     ("auto", FencerMode::Auto),
     ("required", FencerMode::Required),
 ];
+
+/// Slots hold WAL back as long as nobody drops them.
+const UNLIMITED: &str = "unlimited";
 
 const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 
@@ -73,6 +79,10 @@ pub fn read_option(line: &mut Line<'_>, shape: &mut ClusterShape) -> Result<(), 
                 .map_err(|_| line.refuse_last("an allowance for drift is not negative"))?;
         }
         "archive" => shape.archive = line.entry(&SWITCH)?,
+        "wal-keep" => shape.wal_keep = line.bytes()?,
+        "slot-keep" if line.takes(UNLIMITED) => shape.slot_keep = None,
+        "slot-keep" => shape.slot_keep = Some(line.bytes()?),
+        "checkpoints" => shape.checkpoints_every = line.span()?,
         "clients" => shape.clients.roaming_every = line.span()?,
         "stubborn" => shape.clients.stubborn_every = line.span()?,
         "server-loop" => shape.clients.server_loop_every = line.span()?,
@@ -152,6 +162,12 @@ pub fn show_options(shape: &ClusterShape) -> (String, Vec<String>) {
             ("stop-budget", show_span(s.stop_budget)),
             ("drift", format!("{}ppm", s.clock_drift_ppm)),
             ("archive", on(s.archive)),
+            ("wal-keep", show_bytes(s.wal_keep)),
+            (
+                "slot-keep",
+                s.slot_keep.map_or(UNLIMITED.into(), show_bytes),
+            ),
+            ("checkpoints", show_span(s.checkpoints_every)),
             ("clients", show_span(s.clients.roaming_every)),
             ("stubborn", show_span(s.clients.stubborn_every)),
             ("server-loop", show_span(s.clients.server_loop_every)),

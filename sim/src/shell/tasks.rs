@@ -103,6 +103,8 @@ impl World {
                 let standby = pg.server.as_ref().filter(|s| s.in_recovery());
                 let most = standby.map_or(pg.dir.wal.lsn, |s| s.replayed);
                 match pg.dir.slots.get_mut(name) {
+                    // The adapter moves none that retains nothing.
+                    Some(slot) if slot.from.is_none() => {}
                     Some(slot) => slot.from = slot.from.max(Some(Ord::min(*to, most))),
                     None => return failed("replication slot does not exist"),
                 }

@@ -63,6 +63,19 @@ fn members(draw: &mut Stream, shape: &mut ClusterShape) {
     }
 }
 
+/// In some runs WAL is removed soon, and slots may hold back little.
+pub fn retention(draw: &mut Stream, shape: &mut ClusterShape) {
+    if !draw.chance(350) {
+        return;
+    }
+    let sizes = [0, 4 << 10, 16 << 10, 64 << 10];
+    shape.wal_keep = *draw.pick(&sizes).unwrap_or(&0);
+    let limits = [None, None, Some(8 << 10), Some(32 << 10)];
+    shape.slot_keep = *draw.pick(&limits).unwrap_or(&None);
+    let paces = [Span::secs(30), Span::secs(60), Span::secs(150)];
+    shape.checkpoints_every = *draw.pick(&paces).unwrap_or(&Span::secs(60));
+}
+
 /// In few runs the last member was given the first one's name by mistake.
 pub fn misname(draw: &mut Stream, shape: &mut ClusterShape) {
     let first = shape.members.first().map(|member| member.name.clone());

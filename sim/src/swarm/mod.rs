@@ -26,6 +26,7 @@ pub fn plan(seed: u64, chaos: Span) -> Plan {
     let mut cluster = cluster::draw(&mut draw);
     cluster::misname(&mut Stream::named(seed, "namesake"), &mut cluster);
     cluster.archive = Stream::named(seed, "archive").chance(300);
+    cluster::retention(&mut Stream::named(seed, "retention"), &mut cluster);
     drawn(draw, cluster, seed, chaos)
 }
 

@@ -63,12 +63,16 @@ pub enum Refusal {
     ServerEnded,
     NotAccepting,
     SlotInUse,
+    /// WAL that it needs is not there any more.
+    WalRemoved,
     /// None of these; never in a transcript.
     Other(String),
 }
 
 /// Words of the adapter, of PostgreSQL or of the fake, and what they mean. The first that is found counts.
-const WORDS: [(&str, Refusal); 24] = [
+const WORDS: [(&str, Refusal); 28] = [
+    ("not ready in time", Refusal::NotInTime),
+    ("connections in time", Refusal::NotInTime),
     ("outlived their postmaster", Refusal::Outlived),
     ("runs in the data directory", Refusal::Running),
     ("pre-existing shared memory block", Refusal::Outlived),
@@ -88,6 +92,8 @@ const WORDS: [(&str, Refusal); 24] = [
     ("startup process", Refusal::ServerEnded),
     ("the server ended", Refusal::ServerEnded),
     ("the postmaster ended", Refusal::ServerEnded),
+    ("could not find previous WAL record", Refusal::WalRemoved),
+    ("could not read WAL record", Refusal::WalRemoved),
     ("is active for PID", Refusal::SlotInUse),
     ("slot is active", Refusal::SlotInUse),
     ("connection refused", Refusal::SourceAway),

@@ -8,7 +8,9 @@ use super::step::{Deed, Lane, Over, Server, Side, Step, Until};
 use super::wrong::Wrong;
 use crate::act::{Act, PostgresAct, Who};
 use crate::moment::Moment;
+use crate::pg::archive::SEGMENT;
 use crate::pg::instance::{Committer, Phase};
+use crate::pg::retention::begin_of_segment;
 use crate::pg::wal::CommitId;
 use crate::shape::{ClientShape, ClusterShape};
 use crate::wire::Seat;
@@ -21,6 +23,8 @@ use tanist_core::time::Span;
 
 /// What an operation, a side task or a wait may take.
 const LIMIT: Span = Span::secs(60);
+/// `wal_keep_size` of all servers, in segments.
+const WAL_KEPT: u64 = 8;
 /// How long a look waits for a server that does not answer.
 const LOOK: Span = Span::secs(1);
 /// From the killing of a postmaster until commits of its backends count as made without it.
@@ -131,6 +135,19 @@ impl Bench {
                 for _ in 0..100 {
                     self.commit(on, Over::Open);
                 }
+                Seen::Nothing
+            }
+            Deed::Segments(number) => {
+                for _ in 0..*number {
+                    let end = self.world.pgs[seat(on).index()].dir.wal.lsn;
+                    let bytes = begin_of_segment(end).0 + SEGMENT + 8 - end.0;
+                    self.act(on, PostgresAct::Write { bytes });
+                }
+                Seen::Nothing
+            }
+            Deed::LimitSlots(segments) => {
+                self.world.shape.wal_keep = WAL_KEPT * SEGMENT;
+                self.world.shape.slot_keep = Some(u64::from(*segments) * SEGMENT);
                 Seen::Nothing
             }
             Deed::CloseSession => {

@@ -57,6 +57,10 @@ pub enum Deed {
     Commit(Over),
     /// A few thousand rows in one commit that nobody counts.
     Fill,
+    /// So many segments of WAL are finished.
+    Segments(u32),
+    /// `max_slot_wal_keep_size`, in segments, by a reload.
+    LimitSlots(u32),
     CloseSession,
     /// A session calls a procedure that commits in a loop on the server.
     BeginLoop,
@@ -79,6 +83,8 @@ impl Deed {
     pub fn is_silent(&self) -> bool {
         match self {
             Deed::Fill
+            | Deed::Segments(_)
+            | Deed::LimitSlots(_)
             | Deed::CloseSession
             | Deed::BeginLoop
             | Deed::AskToStop

@@ -5,6 +5,7 @@ use super::step::{Deed, Lane, Role, Side};
 use crate::pg::instance::Retained;
 use crate::pg::limits::Limits;
 use crate::pg::wal::CHECKPOINT_BYTES;
+use crate::shape::ClusterShape;
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::lsn::Lsn;
@@ -33,6 +34,12 @@ pub enum Wrong {
     CrashKeepsSlots,
     /// A reload with a slot that is not there streams all the same.
     MissingSlotIsMade,
+    /// Checkpoints remove nothing.
+    WalIsKeptForEver,
+    /// A slot that held back too much is as good as before.
+    LostSlotRetains,
+    /// A rewind leaves a directory with all the WAL that it will need.
+    RewindBringsAllWal,
 }
 
 impl Wrong {
@@ -104,6 +111,13 @@ impl Wrong {
             }
             (Wrong::SlotRetainsNothing, Deed::Attend(Side::CreateSlot(_))) => {
                 dir.slots.values_mut().for_each(|slot| slot.from = None);
+            }
+            (Wrong::WalIsKeptForEver, Deed::LimitSlots(_)) => {
+                world.shape.wal_keep = ClusterShape::of(&[]).wal_keep;
+            }
+            (Wrong::LostSlotRetains, Deed::LimitSlots(_)) => world.shape.slot_keep = None,
+            (Wrong::RewindBringsAllWal, Deed::Operate(Lane::Rewind { .. })) => {
+                dir.control.consistent_at = None;
             }
             (Wrong::SlotOfAbsentStandbyMoves, Deed::Fill) => {
                 let written = dir.wal.lsn;

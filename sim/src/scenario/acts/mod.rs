@@ -11,7 +11,7 @@ use super::line::Line;
 use crate::act::Act;
 
 /// Every first word of an act, with the room that reads the rest.
-const VERBS: [(&str, Room); 44] = [
+const VERBS: [(&str, Room); 45] = [
     ("kill", Room::Processes),
     ("start", Room::Processes),
     ("stop", Room::Processes),
@@ -24,6 +24,7 @@ const VERBS: [(&str, Room); 44] = [
     ("promote", Room::Processes),
     ("checkpoint", Room::Processes),
     ("loop", Room::Processes),
+    ("write", Room::Processes),
     ("skew", Room::Processes),
     ("step", Room::Processes),
     ("fill", Room::Processes),

@@ -4,7 +4,7 @@
 use crate::act::{Act, AgentAct, FencerAct, HostAct, PostgresAct, Shift, Trouble, Who};
 use crate::pg::archive::Archiving;
 use crate::scenario::claims::word_of;
-use crate::scenario::lex::{Complaint, show_span};
+use crate::scenario::lex::{Complaint, show_bytes, show_span};
 use crate::scenario::line::Line;
 
 pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
@@ -15,7 +15,9 @@ pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
         "thaw" => read_thaw(line),
         "lose" | "silence" => read_loss(verb, line),
         "archive" => read_archive(line),
-        "pause" | "resume" | "checkpoint" | "loop" | "promote" => read_postgres(verb, line),
+        "pause" | "resume" | "checkpoint" | "loop" | "write" | "promote" => {
+            read_postgres(verb, line)
+        }
         "next" => read_trouble(line),
         _host => read_host(verb, line),
     }
@@ -99,6 +101,10 @@ fn read_postgres(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
             postgres(who, PostgresAct::PromoteByHand)
         }
         "checkpoint" => postgres(on(line)?, PostgresAct::Checkpoint),
+        "write" => {
+            let bytes = line.bytes()?;
+            postgres(on(line)?, PostgresAct::Write { bytes })
+        }
         "loop" => {
             line.word("commits")?;
             let who = on(line)?;
@@ -291,6 +297,7 @@ pub fn show_postgres(who: &Who, act: &PostgresAct) -> String {
         PostgresAct::BeginServerLoop { every } => {
             format!("loop commits on {who} every {}", show_span(*every))
         }
+        PostgresAct::Write { bytes } => format!("write {} on {who}", show_bytes(*bytes)),
         PostgresAct::PauseReplay => format!("pause replay on {who}"),
         PostgresAct::ResumeReplay => format!("resume replay on {who}"),
         PostgresAct::Archiving(archiving) => {

@@ -2,6 +2,7 @@
 //! Knows nothing of the answers.
 
 mod deaths;
+mod retention;
 mod rewinds;
 mod settings;
 mod slots;
@@ -28,6 +29,9 @@ pub fn script() -> Chapter {
         rewinds::refused_rewinds(),
         slots::slots(),
         settings::settings(),
+        retention::lost_slots(),
+        retention::rewinds_without_wal(),
+        retention::sources_without_wal(),
     ];
     chapters.concat()
 }
