@@ -19,7 +19,7 @@ use crate::note::Note;
 use crate::peer::PeerInput;
 use crate::postgres::{DbState, Ended, Operation, PgInput, SLOT_NOUN, SideTask};
 use crate::publish::Publishing;
-use crate::rejoin::Rejoin;
+use crate::rejoin::{Rejoin, Rewound};
 use crate::requests::Requests;
 use crate::rng::Rng;
 use crate::settings::Settings;
@@ -369,6 +369,9 @@ impl Agent {
                 if op.is_none() || self.local.probe == op {
                     self.local.observe(now.mono, observation);
                 }
+                if self.local.is_answering() {
+                    self.rejoin.rewound = Rewound::Settled;
+                }
                 if op.is_some() && self.local.probe == op {
                     self.local.looked_at = Some(self.local.probe_begun);
                     self.local.probe = None;
@@ -438,7 +441,13 @@ impl Agent {
         };
         match (operation, failed) {
             (Operation::Initdb | Operation::PostBootstrap, Some(why)) => self.founding_failed(&why),
-            (Operation::Start { .. }, Some(why)) => self.founding_failed(&why),
+            (Operation::Start { .. }, Some(why)) => {
+                self.founding_failed(&why);
+                let waits = self.local.server() == Server::Starting;
+                if waits && self.rejoin.rewound == Rewound::NotYetUp {
+                    self.rejoin.rewound = Rewound::InVain;
+                }
+            }
             (Operation::Initdb, None) => {
                 if let Some(founding) = &mut self.founding {
                     founding.initdb_done = true;
@@ -459,6 +468,10 @@ impl Agent {
             (Operation::Rewind { .. } | Operation::Clone { .. }, None)
                 if matches!(ended, Ended::Done) =>
             {
+                self.rejoin.rewound = match operation {
+                    Operation::Rewind { .. } => Rewound::NotYetUp,
+                    _clone => Rewound::Settled,
+                };
                 self.trust_copy();
             }
             (
@@ -468,6 +481,7 @@ impl Agent {
             (Operation::DiscardData { .. }, None) => {
                 self.rejoin.forget();
                 self.rejoin.reinit = false;
+                self.rejoin.rewound = Rewound::Settled;
             }
             (_, _) => {}
         }

@@ -22,7 +22,8 @@ const FIRST_LOOK_BUDGET: Span = Span::secs(1);
 const WORTH_A_LOOK: Span = Span::millis(900);
 const SETTLE_PAUSE: Span = Span::secs(1);
 const CHECKPOINT_BUDGET: Span = Span::secs(300);
-const CLONE_START_TIMEOUT: Span = Span::secs(300);
+/// How long a standby may take until it lets anybody in. It is not stopped then, since recovery may take longer.
+pub const STANDBY_START_TIMEOUT: Span = Span::secs(300);
 
 impl Agent {
     pub fn carry_out(&mut self, now: Now, decision: &Decision, out: &mut Output) {
@@ -106,7 +107,7 @@ impl Agent {
     fn start_server(&mut self, now: Now, role: StartAs, out: &mut Output) {
         let timeout = match role {
             StartAs::Primary => self.store.config.primary_start_timeout.max(Span::secs(10)),
-            StartAs::Standby { .. } | StartAs::OwnTimeline => CLONE_START_TIMEOUT,
+            StartAs::Standby { .. } | StartAs::OwnTimeline => STANDBY_START_TIMEOUT,
         };
         let parameters = self.parameters(&role);
         self.copies.aimed = aimed_at(&role);

@@ -4,6 +4,7 @@
 
 use crate::agent::Agent;
 use crate::cluster::{Cluster, Initialize};
+use crate::copies::aimed_at;
 use crate::decision::{
     AcquireReason, CancelReason, Decision, ElectionLoss, ExitReason, ReleaseReason, StartReason,
     StopReason, Waiting,
@@ -13,7 +14,7 @@ use crate::leader_key::Key;
 use crate::local::Server;
 use crate::name::Term;
 use crate::postgres::{ControlData, DataDir, Operation, StartAs, StopMode, StopPlan};
-use crate::rejoin::{retry, stop};
+use crate::rejoin::{Rewound, retry, stop};
 use crate::tenure::Resumption;
 use crate::time::{Mono, Now, Span};
 
@@ -296,6 +297,15 @@ impl Agent {
                 }
             }
             Operation::Start { .. } if self.stopping => cancel(CancelReason::Stopping),
+            // It needs WAL of its upstream to come up, and that one may never send any again.
+            Operation::Start { role, .. }
+                if self.rejoin.rewound != Rewound::Settled
+                    && self.somebody_else_leads()
+                    && aimed_at(role).is_some()
+                    && aimed_at(role) != self.store.leader().map(|key| key.owner.clone()) =>
+            {
+                cancel(CancelReason::LeaderChanged)
+            }
             // Without a leader there is nothing to clone from: the server runs until there is one.
             Operation::Start { .. } if self.rejoin.reinit && self.somebody_else_leads() => {
                 cancel(CancelReason::ReinitForced)

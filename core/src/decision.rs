@@ -239,6 +239,10 @@ pub enum StopReason {
     Diverged {
         leader: MemberName,
     },
+    /// It has been starting for another upstream, or lacks the WAL to begin with.
+    StartsInVain {
+        leader: MemberName,
+    },
     FencerLost,
     BootstrapFailed,
     PromotionFailed {
@@ -643,6 +647,10 @@ impl fmt::Display for StopReason {
             StopReason::Diverged { leader } => write!(
                 f,
                 "diverged from {leader} on a timeline of the same number: run tanistctl reinit"
+            ),
+            StopReason::StartsInVain { leader } => write!(
+                f,
+                "it waits for WAL that does not come, to be started for {leader}"
             ),
             StopReason::FencerLost => {
                 f.write_str("the fencer is gone and could not be armed again in time")

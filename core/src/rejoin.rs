@@ -6,6 +6,7 @@
 //! control file. So: the check is made anew for every (leader, term, timeline), and only with the leader out of recovery.
 
 use crate::agent::Agent;
+use crate::carry_out::STANDBY_START_TIMEOUT;
 use crate::cluster::{Cluster, Initialize, LeaderKey};
 use crate::decide::immediate;
 use crate::decision::{Decision, ExitReason, StartReason, StopReason, Waiting};
@@ -58,6 +59,21 @@ pub struct Rejoin {
     pub by_command: bool,
     /// Since when it runs without streaming from the leader it follows.
     pub not_streaming_since: Option<Mono>,
+    #[serde(default)]
+    pub rewound: Rewound,
+}
+
+/// What has become of the directory since its last rewind. `pg_rewind` leaves pages of the source's very end with WAL that
+/// was copied before, and a label that names the last common checkpoint: the server lets nobody in until it was given the
+/// rest, and never does where the source had removed what it wrote after the fork.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rewound {
+    /// It came up since, or there was none.
+    #[default]
+    Settled,
+    NotYetUp,
+    /// A start had all its time, and the server still lacks what it needs.
+    InVain,
 }
 
 impl Rejoin {
@@ -129,6 +145,10 @@ impl Agent {
         };
         let server = self.local.server();
         match server {
+            Server::Starting if self.starts_in_vain(now, leader) => {
+                let leader = leader.owner.clone();
+                return stop(StopReason::StartsInVain { leader });
+            }
             Server::Starting | Server::ShuttingDown | Server::Silent => {
                 return self.wait_for_server(now);
             }
@@ -144,6 +164,20 @@ impl Agent {
             Divergence::None => self.stream(now, leader, upstream, server),
             divergence => self.repair(now, cluster, leader, upstream, control, divergence),
         }
+    }
+
+    /// A server that starts lets nobody in who could tell it of another upstream. One that was pointed elsewhere may have
+    /// all it needs, and recovery may rightly take hours: only one that was rewound, or has had the time of a start, is
+    /// stopped for it, once in a life of the agent. And what a rewind has left in vain makes room, where policy allows that.
+    fn starts_in_vain(&self, now: Now, leader: &LeaderKey) -> bool {
+        let rewound = self.rejoin.rewound;
+        if rewound == Rewound::InVain && self.remove_on_rewind_failure() {
+            return true;
+        }
+        let since = self.local.starting_since;
+        let long = since.is_some_and(|at| now.mono.since(at) >= STANDBY_START_TIMEOUT);
+        let for_leader = self.copies.aimed.as_ref() == Some(&leader.owner);
+        !for_leader && (long || rewound != Rewound::Settled) && !self.local.may_write()
     }
 
     /// It last ran as a primary and was not stopped cleanly. A directory with `standby.signal` did not: a fresh
@@ -170,6 +204,9 @@ impl Agent {
 
     fn stream(&self, now: Now, leader: &LeaderKey, upstream: Upstream, server: Server) -> Decision {
         if server == Server::Down {
+            if self.rejoin.rewound == Rewound::InVain && self.remove_on_rewind_failure() {
+                return self.discard(now, DiscardReason::RewindFailed);
+            }
             if let Some(pause) = self.lane.pausing("start", now.mono) {
                 return retry("start", &pause.last);
             }
@@ -283,7 +320,9 @@ impl Agent {
     /// known here or archived, nor along its own one whose minimum recovery point is on another (`InitWalRecovery`): where
     /// the one fails, the other is tried; what starts in neither way cannot be rewound.
     fn start_to_stop_cleanly(&self, now: Now, leader: &LeaderKey) -> Decision {
-        if self.lane.failed("start") >= CLEAN_STOP_TRIES {
+        // Without an upstream one that was rewound never comes to its consistent state.
+        let rewound = self.rejoin.rewound != Rewound::Settled;
+        if rewound || self.lane.failed("start") >= CLEAN_STOP_TRIES {
             return if self.remove_on_rewind_failure() {
                 self.discard(now, DiscardReason::RewindFailed)
             } else {
@@ -570,6 +609,11 @@ impl Agent {
         std::iter::once(self.rejoin.ask_at)
             .chain(facts)
             .chain(self.shutdown_hangs_at())
+            .chain(
+                self.local
+                    .starting_since
+                    .map(|at| at + STANDBY_START_TIMEOUT),
+            )
     }
 }
 
