@@ -297,11 +297,10 @@ impl Agent {
                 }
             }
             Operation::Start { .. } if self.stopping => cancel(CancelReason::Stopping),
-            // It needs WAL of its upstream to come up, and that one may never send any again.
+            // It needs WAL of its upstream to come up. That one may never send any again, and without one nobody does.
             Operation::Start { role, .. }
                 if self.rejoin.rewound != Rewound::Settled
                     && self.somebody_else_leads()
-                    && aimed_at(role).is_some()
                     && aimed_at(role) != self.store.leader().map(|key| key.owner.clone()) =>
             {
                 cancel(CancelReason::LeaderChanged)

@@ -3,6 +3,7 @@
 //! of them connecting anew at once is a load of its own on the primary.
 
 use super::Invariant;
+use crate::pg::instance::Storage;
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::postgres::Operation;
@@ -43,7 +44,9 @@ impl World {
         let primary = &self.pgs[receiver.from.index()];
         let serves = primary.accepts_writes() && self.leader_seat() == Some(receiver.from);
         let right = self.wal.is_prefix(standby.dir.wal, primary.dir.wal);
-        let replays = standby.server.as_ref().is_some_and(|s| !s.falls_short);
+        // On storage that stalls it replays nothing, and an agent that has just started cannot tell what it is.
+        let reads = standby.storage != Storage::Stalls;
+        let replays = reads && standby.server.as_ref().is_some_and(|s| !s.falls_short);
         (serves && right && replays).then_some(receiver.from)
     }
 }
