@@ -2,7 +2,7 @@
 //! Knows nothing of when or why; `plan.rs` holds acts with their times and triggers.
 
 use crate::pg::archive::Archiving;
-use crate::shape::ClientShape;
+use crate::shape::{ClientShape, Runs};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tanist_core::name::MemberName;
@@ -77,6 +77,8 @@ pub enum AgentAct {
     LoseWatch,
     /// The store forgets the watch without a word: no more events, no error.
     SilenceWatch,
+    /// It is ended in order, and this one's agent is started in its place.
+    Become(Runs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

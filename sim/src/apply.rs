@@ -92,6 +92,7 @@ impl World {
                 self.freeze_agent(seat);
                 self.host_due(seat, span, HostDue::ThawAgent);
             }
+            AgentAct::Become(runs) => self.swap(seat, runs),
             AgentAct::LoseWatch => self.watch_breaks_in(seat, Span::millis(1)),
             AgentAct::SilenceWatch => {
                 if let Some(agent) = self.hosts[seat.index()].agent.as_mut() {

@@ -4,7 +4,10 @@
 use crate::clock::HostClock;
 use crate::due::Due;
 use crate::moment::Moment;
+use crate::patroni::Patroni;
+use crate::patroni::retries::Retries;
 use crate::pg::wal::Position;
+use crate::shape::Runs;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tanist_core::agent::Agent;
 use tanist_core::dcs::{DcsRequest, LeaseId, Revision};
@@ -34,6 +37,10 @@ pub enum Run {
 pub struct Host {
     pub clock: HostClock,
     pub power: Power,
+    /// Whose agent its supervisor starts.
+    pub runs: Runs,
+    /// Whose it will be, once the present agent has ended.
+    pub becomes: Option<Runs>,
     pub agent: Option<AgentProcess>,
     /// Counts the agent's starts.
     pub lives: u32,
@@ -53,12 +60,46 @@ pub enum Wanted {
     Down,
 }
 
+/// Who decides in an agent's process.
+pub enum Mind {
+    Tanist(Box<Agent>),
+    Patroni(Box<Patroni>),
+}
+
+impl Mind {
+    /// What promises are made of. `None`: another's agent.
+    pub fn tanist(&self) -> Option<&Agent> {
+        match self {
+            Mind::Tanist(agent) => Some(agent),
+            Mind::Patroni(_) => None,
+        }
+    }
+    pub fn next_wakeup(&self) -> Option<Mono> {
+        match self {
+            Mind::Tanist(agent) => agent.next_wakeup().map(|(at, _)| at),
+            Mind::Patroni(patroni) => patroni.next_wakeup(),
+        }
+    }
+    pub fn paused(&self) -> bool {
+        match self {
+            Mind::Tanist(agent) => agent.paused(),
+            Mind::Patroni(patroni) => patroni.kept.tunes.paused,
+        }
+    }
+}
+
+/// How a request to the store becomes calls.
+pub enum Talk {
+    Tanist(Exchange),
+    Patroni(Retries),
+}
+
 /// The agent's process: the core and its shell.
 pub struct AgentProcess {
     pub life: u32,
     pub born: Moment,
     pub run: Run,
-    pub agent: Agent,
+    pub agent: Mind,
     /// What came due while it was frozen.
     pub parked: Vec<Due>,
     pub inbox: VecDeque<Input>,
@@ -75,7 +116,7 @@ pub struct AgentProcess {
 
 /// One request to the store on its way.
 pub struct UnderWay {
-    pub exchange: Exchange,
+    pub talk: Talk,
     /// Counts its calls; answers to earlier ones are late.
     pub call: u32,
     pub sent_at: Mono,
@@ -134,11 +175,13 @@ pub struct FencerProcess {
 }
 
 impl Host {
-    pub fn new(seat: u8) -> Host {
+    pub fn new(seat: u8, runs: Runs) -> Host {
         let uptime = tanist_core::time::Span::secs(1_000 * (u64::from(seat) + 1));
         Host {
             clock: HostClock::booted(Moment::START, uptime),
             power: Power::On,
+            runs,
+            becomes: None,
             agent: None,
             lives: 0,
             wanted: Wanted::Up,
@@ -161,6 +204,9 @@ impl Host {
     }
     /// Is `lease` this agent's present session, or the one before it, from which its key is being moved?
     pub fn holds_lease(&self, lease: LeaseId) -> bool {
+        if let Some(Mind::Patroni(patroni)) = self.agent.as_ref().map(|agent| &agent.agent) {
+            return patroni.lease() == Some(lease);
+        }
         let session = self.agent.as_ref().map(|agent| &agent.session);
         session.is_some_and(|s| {
             s.session.is_some_and(|s| s.lease == lease) || s.retired == Some(lease)

@@ -64,6 +64,9 @@ marks! {
     WantsRemovedWal Often "standby-wants-removed-wal";
     RewindLacksWal Often "rewind-lacks-wal";
     RewoundIsNotFed Often "rewound-directory-is-not-fed";
+    PatroniLed Often "patroni-led";
+    PatroniWrotePastItsLock Often "patroni-wrote-past-its-lock";
+    AgentSwapped Often "agent-swapped";
 }
 
 /// Marks hit by one run.

@@ -13,6 +13,7 @@ use crate::scenario::print::print;
 use crate::scenario::run::left_behind;
 use crate::scenario::{acts, fact};
 use crate::truth::Process;
+use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::leader_key::Authority;
 use tanist_core::name::MemberName;
@@ -268,13 +269,16 @@ impl Session {
         let Some(process) = &host.agent else {
             return format!("the agent of {name} does not run");
         };
-        let view = process.agent.view();
+        // A Patroni has no view; it says what its REST says.
+        let Some(agent) = process.agent.tanist() else {
+            return self.world.rest_body(Seat(at as u8));
+        };
+        let view = agent.view();
         if word == "view" {
             return serde_json::to_string_pretty(&view).unwrap_or_default();
         }
         let now = host.clock.now(self.world.now()).mono;
-        let wake = process
-            .agent
+        let wake = agent
             .next_wakeup()
             .map(|(at, why)| format!("looks again in {} ({why:?})", show_span(ahead(at, now))));
         known(&view, now, wake.as_deref().unwrap_or("waits to be told"))

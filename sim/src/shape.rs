@@ -39,9 +39,18 @@ pub struct ClusterShape {
     pub clients: ClientShape,
 }
 
+/// Whose agent a member is run by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Runs {
+    #[default]
+    Tanist,
+    Patroni,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberShape {
     pub name: MemberName,
+    pub runs: Runs,
     /// The name in its configuration, where that is another member's by mistake.
     pub goes_by: Option<MemberName>,
     pub nofailover: bool,
@@ -149,6 +158,7 @@ impl MemberShape {
     pub fn named(name: &str) -> MemberShape {
         MemberShape {
             name: MemberName::from(name),
+            runs: Runs::Tanist,
             goes_by: None,
             nofailover: false,
             failover_priority: None,

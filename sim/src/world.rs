@@ -18,7 +18,7 @@ use crate::pg::archive::Archive;
 use crate::pg::instance::Instance;
 use crate::pg::wal::Wal;
 use crate::sabotage::{Canary, Sabotage};
-use crate::shape::{ClusterShape, StartWhen};
+use crate::shape::{ClusterShape, Runs, StartWhen};
 use crate::shell::outside::Hosting;
 use crate::store::Store;
 use crate::streams::{Stream, Streams};
@@ -109,7 +109,9 @@ impl World {
             wire: Wire::default(),
             stuck: Vec::new(),
             store: Store::new(shape.store_servers),
-            hosts: (0..members).map(Host::new).collect(),
+            hosts: (0..members)
+                .map(|at| Host::new(at, shape.members[usize::from(at)].runs))
+                .collect(),
             pgs: (0..members).map(|_| Instance::default()).collect(),
             wal: Wal::default(),
             archives: BTreeMap::new(),
@@ -398,6 +400,10 @@ impl World {
     pub(crate) fn goes_by(&self, seat: Seat) -> MemberName {
         let member = &self.shape.members[seat.index()];
         member.goes_by.as_ref().unwrap_or(&member.name).clone()
+    }
+    /// It is run by Patroni: what Tanist promises of its members is not promised of this one.
+    pub(crate) fn is_patroni(&self, seat: Seat) -> bool {
+        self.hosts[seat.index()].runs == Runs::Patroni
     }
     pub(crate) fn powered(&self, seat: Seat) -> bool {
         self.hosts[seat.index()].power == Power::On

@@ -8,7 +8,7 @@ use tanist_sim::act::{
 use tanist_sim::plan::{Plan, Step};
 use tanist_sim::scenario::claims::{Demand, Fact};
 use tanist_sim::scenario::{acts, fact};
-use tanist_sim::shape::{ClusterShape, CommitMode, StartWhen};
+use tanist_sim::shape::{ClusterShape, CommitMode, Runs, StartWhen};
 
 /// A cluster of real servers takes this long to be founded and whole.
 pub const READY_BY: Span = Span::secs(20);
@@ -67,12 +67,17 @@ fn of_the_cluster(shape: &ClusterShape) -> Vec<String> {
     );
     let at_once = shape.members.iter().all(|m| m.start == StartWhen::AtOnce);
     unless(at_once, "a member starts when asked");
+    let own = shape.members.iter().all(|m| m.runs == Runs::Tanist);
+    unless(own, "a member is run by Patroni");
     found
 }
 
 fn of_act(act: &Act) -> Option<String> {
     let plays = match act {
-        Act::Agent { act, .. } => !matches!(act, AgentAct::LoseWatch | AgentAct::SilenceWatch),
+        Act::Agent { act, .. } => !matches!(
+            act,
+            AgentAct::LoseWatch | AgentAct::SilenceWatch | AgentAct::Become(_)
+        ),
         Act::Fencer { .. } | Act::HealWire | Act::HealAll => true,
         Act::Postgres { act, .. } => matches!(
             act,

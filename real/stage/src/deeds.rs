@@ -186,7 +186,9 @@ impl Deeds {
                 self.do_later(span, Later::ThawAgent(name.clone()));
                 signal(house, name, Member::agent, Signal::STOP)
             }
-            AgentAct::LoseWatch | AgentAct::SilenceWatch => anyhow::bail!("no act of this stage"),
+            AgentAct::LoseWatch | AgentAct::SilenceWatch | AgentAct::Become(_) => {
+                anyhow::bail!("no act of this stage")
+            }
         }
     }
 

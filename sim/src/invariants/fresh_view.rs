@@ -38,7 +38,10 @@ impl World {
             if now.since(agent.born) <= self.view_bound() {
                 continue;
             }
-            let seen = agent.agent.decides_from().unwrap_or(Revision(0));
+            let Some(tanist) = agent.agent.tanist() else {
+                continue;
+            };
+            let seen = tanist.decides_from().unwrap_or(Revision(0));
             let verdict = match seen >= healed_at {
                 true => Ok(()),
                 false => Err(format!(

@@ -59,6 +59,9 @@ impl World {
         if before != after {
             self.check_owner_system();
             if after.is_some() {
+                if self.leader_seat().is_some_and(|seat| self.is_patroni(seat)) {
+                    self.mark(Mark::PatroniLed);
+                }
                 if self.oracle.evidence.ever_led.is_some() {
                     self.mark(Mark::LeaderChanged);
                 }

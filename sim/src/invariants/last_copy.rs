@@ -14,7 +14,7 @@ impl World {
             Assumption::FaultCount,
             Assumption::Store,
         ];
-        if !self.oracle.assumptions.hold(&sound) {
+        if self.is_patroni(seat) || !self.oracle.assumptions.hold(&sound) {
             return self.oracle.set_aside(Invariant::LastCopyKept);
         }
         let verdict = self.may_discard(seat);

@@ -71,7 +71,9 @@ impl World {
         if !seats.any(|seat| hangs(&seat)) || self.is_paused() {
             return None;
         }
-        let seat = self.leader_seat().filter(hangs)?;
+        // A Patroni asks over a session that stands.
+        let ours = |seat: &Seat| !self.is_patroni(*seat);
+        let seat = self.leader_seat().filter(ours).filter(hangs)?;
         let host = &self.hosts[seat.index()];
         let agent = host.agent.as_ref().filter(|_| host.agent_runs())?;
         let config = self.config_in_force();

@@ -121,7 +121,8 @@ impl World {
         let known = initialize.is_some_and(|kv| Some(kv.modified) != by_hand);
         let remembers = |(host, member): (&crate::host::Host, &crate::shape::MemberShape)| {
             let agent = host.agent.as_ref();
-            !is_barred(member) && agent.is_some_and(|a| a.agent.has_seen_cluster())
+            let agent = agent.and_then(|a| a.agent.tanist());
+            !is_barred(member) && agent.is_some_and(|agent| agent.has_seen_cluster())
         };
         let mut hosts = self.hosts.iter().zip(&self.shape.members);
         let remembered = hosts.any(remembers);
@@ -156,7 +157,9 @@ impl World {
                 continue;
             }
             let pg = &self.pgs[seat.index()];
-            if self.beyond_repair(seat, leader) {
+            let theirs = self.pgs[leader.index()].dir.wal;
+            let own_rules = self.is_patroni(seat) && !self.wal.is_prefix(pg.dir.wal, theirs);
+            if own_rules || self.beyond_repair(seat, leader) {
                 continue;
             }
             if pg.receiver().is_none_or(|r| r.stalled.is_some()) {

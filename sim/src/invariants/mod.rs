@@ -19,6 +19,7 @@ pub mod one_content;
 pub mod one_operation;
 pub mod one_says_primary;
 pub mod one_writer;
+pub mod patroni_alone;
 pub mod pause_touches_nothing;
 pub mod progress;
 pub mod promote_needs_key;

@@ -44,6 +44,10 @@ impl World {
             if !self.is_writer(seat) {
                 continue;
             }
+            if self.is_patroni(seat) {
+                self.oracle.set_aside(Invariant::NoWriterPastDeadline);
+                continue;
+            }
             let assumptions = &self.oracle.assumptions;
             let sound = assumptions.hold(&[Assumption::Clocks, Assumption::FreeRun]);
             let led = self.oracle.evidence.ever_led.is_some();

@@ -44,7 +44,10 @@ impl World {
     fn clash(&self, a: Seat, b: Seat) -> Option<String> {
         let (mine, theirs) = (self.served(a)?, self.served(b)?);
         let number = self.wal.timeline(mine.branch);
-        let excused = |seat| !self.oracle.assumptions.stop_bound_holds(seat, self.now());
+        let excused = |seat| {
+            !self.oracle.assumptions.stop_bound_holds(seat, self.now())
+                || self.may_be_mistaken(seat)
+        };
         if mine.branch == theirs.branch || number != self.wal.timeline(theirs.branch) {
             return None;
         }

@@ -43,6 +43,9 @@ impl World {
         operation: &Operation,
         term: Option<Term>,
     ) {
+        if self.is_patroni(seat) {
+            return;
+        }
         self.check_one_operation(seat, operation, term);
         self.check_pause(seat, operation);
         self.check_streams_on(seat, operation);

@@ -21,7 +21,7 @@ impl World {
         }
         let all = (0..self.pgs.len() as u8).map(Seat);
         let yes: Vec<String> = all
-            .filter(|seat| self.says_primary(*seat))
+            .filter(|seat| self.says_primary(*seat) && !self.is_past_its_lock(*seat))
             .map(|seat| self.name(seat).0)
             .collect();
         let verdict = match yes.len() {
@@ -36,6 +36,9 @@ impl World {
 
     /// What the member's REST answers to the primary check at this instant.
     pub(crate) fn says_primary(&self, seat: Seat) -> bool {
+        if self.is_patroni(seat) {
+            return self.patroni_says_primary(seat);
+        }
         let host = &self.hosts[seat.index()];
         let Some(agent) = host.agent.as_ref().filter(|_| host.agent_runs()) else {
             return false;
@@ -47,6 +50,7 @@ impl World {
             return false;
         }
         let now = self.host_now(seat);
-        agent.agent.authority().stands(now.mono)
+        let tanist = agent.agent.tanist();
+        tanist.is_some_and(|agent| agent.authority().stands(now.mono))
     }
 }

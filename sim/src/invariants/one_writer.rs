@@ -5,10 +5,12 @@
 //! be thrown away with commits that clients hold as done.
 //!
 //! Rests on A1 to A4. A member on which nobody could end PostgreSQL in time (host suspended; agent and
-//! fencer both gone or frozen) is excused until they have had their stop budget.
+//! fencer both gone or frozen) is excused until they have had their stop budget. A Patroni that writes without the leader
+//! key is left out (`patroni_alone.rs`).
 
 use super::Invariant;
 use super::assumptions::Assumption;
+use crate::marks::Mark;
 use crate::wire::Seat;
 use crate::world::World;
 
@@ -18,7 +20,16 @@ impl World {
         if self.writers().nth(1).is_none() {
             return self.oracle.fine(Invariant::OneWriter);
         }
-        let writers: Vec<Seat> = self.writers().collect();
+        let mut writers: Vec<Seat> = self.writers().collect();
+        let all = writers.len();
+        writers.retain(|seat| !self.is_past_its_lock(*seat));
+        if writers.len() < all {
+            self.mark(Mark::PatroniWrotePastItsLock);
+            self.oracle.set_aside(Invariant::OneWriter);
+        }
+        if writers.len() < 2 {
+            return self.oracle.fine(Invariant::OneWriter);
+        }
         let sound = [Assumption::Clocks, Assumption::Store, Assumption::FreeRun];
         let assumptions = &self.oracle.assumptions;
         let excused = writers

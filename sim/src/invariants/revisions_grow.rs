@@ -19,7 +19,7 @@ impl World {
             return;
         };
         let life = agent.life;
-        let Some(revision) = agent.agent.decides_from() else {
+        let Some(revision) = agent.agent.tanist().and_then(|agent| agent.decides_from()) else {
             return;
         };
         let before = self

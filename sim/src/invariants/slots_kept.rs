@@ -22,6 +22,9 @@ impl World {
 
     /// `seat`'s agent asks for the slot to be moved.
     pub(crate) fn check_slot_advance(&mut self, seat: Seat, name: &str, to: Lsn) {
+        if self.is_patroni(seat) {
+            return self.oracle.set_aside(Invariant::SlotsKept);
+        }
         let (now, pg) = (self.now(), &self.pgs[seat.index()]);
         let Some(server) = pg.server.as_ref() else {
             return;
@@ -39,6 +42,9 @@ impl World {
 
     /// `seat` drops a slot that nobody uses. One that holds no WAL is no loss.
     pub(crate) fn check_slot_drop(&mut self, seat: Seat, name: &str) {
+        if self.is_patroni(seat) {
+            return self.oracle.set_aside(Invariant::SlotsKept);
+        }
         let now = self.now();
         let held = self.pgs[seat.index()].dir.slots.get(name);
         let held = held.and_then(|slot| slot.from);

@@ -22,7 +22,8 @@ impl World {
         let asked = self.requests.asked_down.get(&seat);
         let asked = asked.is_some_and(|at| now.since(*at) < EXCUSED_FOR);
         let agent = self.hosts[seat.index()].agent.as_ref();
-        let ends = agent.is_none_or(|a| a.agent.is_ending());
+        let agent = agent.and_then(|a| a.agent.tanist());
+        let ends = agent.is_none_or(|agent| agent.is_ending());
         if asked || self.is_paused() || ends {
             return self.oracle.set_aside(Invariant::StreamsOn);
         }

@@ -70,7 +70,8 @@ impl World {
             Assumption::FreeRun,
             Assumption::DurableDisks,
         ];
-        if !self.oracle.assumptions.hold(&sound) || handed.by == seat {
+        let by_patroni = self.is_patroni(handed.by);
+        if by_patroni || !self.oracle.assumptions.hold(&sound) || handed.by == seat {
             return self.oracle.set_aside(Invariant::SwitchoverLosesNothing);
         }
         let end = self.pgs[seat.index()].dir.wal;

@@ -8,10 +8,11 @@ use crate::world::World;
 
 impl World {
     pub(crate) fn check_timing(&mut self, seat: Seat) {
-        let Some(agent) = self.hosts[seat.index()].agent.as_ref() else {
+        let agent = self.hosts[seat.index()].agent.as_ref();
+        let Some(agent) = agent.and_then(|agent| agent.agent.tanist()) else {
             return;
         };
-        let timing = agent.agent.timing();
+        let timing = agent.timing();
         if timing.loop_wait + timing.retry_timeout.times(2) <= timing.ttl {
             return self.oracle.fine(Invariant::TimingFits);
         }

@@ -66,6 +66,9 @@ impl World {
 
     /// From here on the directory's WAL need not go on from what it was.
     pub(crate) fn begin_copy(&mut self, seat: Seat) {
+        if self.is_patroni(seat) {
+            return;
+        }
         self.copies_begun += 1;
         self.pgs[seat.index()].copy = Some(self.copies_begun);
     }
@@ -90,7 +93,7 @@ impl World {
         dir.layout = Layout::Cluster;
         dir.roles_owed = true;
         (dir.wal, dir.durable) = (at, at);
-        self.pgs[seat.index()].forget_leading();
+        self.forget_leading(seat);
         dir.control.checkpoint = Lsn(at.lsn.0 - CHECKPOINT_BYTES);
         dir.oldest = begin_of_segment(dir.control.checkpoint);
         self.pgs[seat.index()].dir = dir;
@@ -171,7 +174,7 @@ impl World {
             limits: theirs.control.limits,
         };
         self.pgs[seat.index()].dir = dir;
-        self.pgs[seat.index()].forget_leading();
+        self.forget_leading(seat);
         self.mark(Mark::StandbyCloned);
         Ended::Done
     }
@@ -225,7 +228,9 @@ impl World {
             true => Source::Ready,
             false => Source::ControlFileLags,
         };
-        self.oracle.rewinds(seat, source, self.agenda.now());
+        if !self.is_patroni(seat) {
+            self.oracle.rewinds(seat, source, self.agenda.now());
+        }
         if source == Source::ControlFileLags {
             return refuse("the source has no checkpoint on its timeline yet");
         }
@@ -236,7 +241,7 @@ impl World {
         self.begin_copy(seat);
         // It finds nothing to do.
         if !differs {
-            self.pgs[seat.index()].forget_leading();
+            self.forget_leading(seat);
             self.pgs[seat.index()].dir.standby_signal = true;
             return Ended::Done;
         }
@@ -291,7 +296,7 @@ impl World {
     fn rewound(&mut self, seat: Seat, common: Position, theirs: &DataDir) {
         self.mark(Mark::RewindDone);
         self.check_unarchived(seat);
-        self.pgs[seat.index()].forget_leading();
+        self.forget_leading(seat);
         let label = self.wal.last_checkpoint(common);
         let wal = self.wal_of_rewound(seat, common, theirs);
         let dir = &mut self.pgs[seat.index()].dir;
@@ -392,10 +397,17 @@ impl World {
         self.check_discard(seat);
         let pg = &mut self.pgs[seat.index()];
         let old = std::mem::replace(&mut pg.dir, DataDir::empty());
-        pg.forget_leading();
         if old.is_whole() {
             pg.aside = Some(old);
         }
+        self.forget_leading(seat);
         Ended::Done
+    }
+
+    /// Patroni leaves the notes that Tanist's adapter keeps beside the data directory as they are.
+    fn forget_leading(&mut self, seat: Seat) {
+        if !self.is_patroni(seat) {
+            self.pgs[seat.index()].forget_leading();
+        }
     }
 }

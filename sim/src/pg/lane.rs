@@ -80,7 +80,10 @@ impl World {
                 self.finish_op(seat, Some(ticket), Ended::Failed(why));
             }
             Operation::Promote { mark, timeout } => {
-                self.pgs[seat.index()].promoted.push(mark);
+                // Tanist's adapter notes it beside the data directory.
+                if !self.is_patroni(seat) {
+                    self.pgs[seat.index()].promoted.push(mark);
+                }
                 match self.promote(seat, false) {
                     Ok(()) => self.agent_due(seat, timeout, AgentDue::GiveUp { op }),
                     Err(why) => self.finish_op(seat, Some(ticket), Ended::Failed(why)),

@@ -34,8 +34,10 @@ impl World {
         if pg.storage == Storage::Full {
             return Err("could not write lock file: No space left on device".to_string());
         }
-        self.oracle
-            .starts(seat, self.pgs[seat.index()].dir.layout, self.agenda.now());
+        if !self.is_patroni(seat) {
+            self.oracle
+                .starts(seat, self.pgs[seat.index()].dir.layout, self.agenda.now());
+        }
         self.configure(seat, role, parameters);
         self.fork_postmaster(seat, starting_for);
         Ok(())
@@ -47,14 +49,18 @@ impl World {
         role: &StartAs,
         parameters: &BTreeMap<String, String>,
     ) {
+        // Patroni leaves the notes of Tanist's adapter as they are.
+        let notes = !self.is_patroni(seat);
         let pg = &mut self.pgs[seat.index()];
         match role {
             StartAs::Standby { upstream: Some(_) } => {
-                pg.forget_leading();
+                if notes {
+                    pg.forget_leading();
+                }
                 pg.dir.segments.follow();
             }
             StartAs::Standby { upstream: None } | StartAs::OwnTimeline => {
-                pg.led_last |= !pg.dir.standby_signal;
+                pg.led_last |= notes && !pg.dir.standby_signal;
             }
             StartAs::Primary => {}
         }

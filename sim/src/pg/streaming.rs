@@ -4,6 +4,7 @@
 
 use crate::due::{Due, PgDue};
 use crate::event::What;
+use crate::invariants::Invariant;
 use crate::marks::Mark;
 use crate::moment::Moment;
 use crate::pg::instance::{Phase, Postmaster, Receiver};
@@ -127,8 +128,12 @@ impl World {
         // A rewind that began too late has left pages of what it discarded: no WAL makes those good.
         let sound = !self.pgs[seat.index()].dir.corrupt;
         let is_prefix = sound && self.wal.is_prefix(start, theirs);
-        self.oracle
-            .begins_to_stream(seat, self.agenda.now(), is_prefix);
+        if self.is_patroni(seat) || self.is_patroni(from) {
+            self.oracle.set_aside(Invariant::StreamingIsPrefix);
+        } else {
+            self.oracle
+                .begins_to_stream(seat, self.agenda.now(), is_prefix);
+        }
         if !is_prefix {
             // Numbers and positions fit, the content does not: from here on its pages are worthless.
             self.pgs[seat.index()].dir.corrupt = true;

@@ -4,7 +4,7 @@
 use super::claims::word_of;
 use super::lex::{Complaint, show_bytes, show_span};
 use super::line::Line;
-use crate::shape::{ClusterShape, CommitMode, MemberShape, StartWhen};
+use crate::shape::{ClusterShape, CommitMode, MemberShape, Runs, StartWhen};
 use tanist_core::settings::FencerMode;
 
 /// Words that follow the members' names, each with its value.
@@ -110,7 +110,9 @@ pub fn read_member(line: &mut Line<'_>, shape: &mut ClusterShape) -> Result<(), 
             "founds",
             "goes",
             "supervisor",
+            "patroni",
         ])? {
+            "patroni" => member.runs = Runs::Patroni,
             "goes" => {
                 line.word("by")?;
                 member.goes_by = Some(line.member()?);
@@ -203,6 +205,9 @@ pub fn show_members(shape: &ClusterShape) -> Vec<String> {
         let mut words = Vec::new();
         if let Some(name) = &member.goes_by {
             words.push(format!("goes by {name}"));
+        }
+        if member.runs == Runs::Patroni {
+            words.push("patroni".to_string());
         }
         if member.nofailover {
             words.push("nofailover".to_string());

@@ -2,9 +2,10 @@
 //! after another. Knows nothing of what a request is for.
 
 use crate::due::{AgentDue, AnswerLeaves, CallAnswered, CallArrives, Due, StoreDue};
-use crate::host::UnderWay;
+use crate::host::{Talk, UnderWay};
 use crate::marks::Mark;
 use crate::moment::Moment;
+use crate::patroni::retries::Next;
 use crate::store::{Change, EXPIRY_SCAN, Verdict};
 use crate::wire::{Fate, Hop, Node, Seat, Traffic};
 use crate::world::World;
@@ -53,7 +54,7 @@ impl World {
         agent.exchanges.insert(
             op,
             UnderWay {
-                exchange,
+                talk: Talk::Tanist(exchange),
                 call: 0,
                 sent_at: now.mono,
                 until,
@@ -85,7 +86,7 @@ impl World {
         }))
     }
 
-    fn take_step(&mut self, seat: Seat, op: OpId, step: Step) {
+    pub(crate) fn take_step(&mut self, seat: Seat, op: OpId, step: Step) {
         match step {
             Step::Send { call, until } => self.send_call(seat, op, call, until),
             Step::Wait { until } => {
@@ -331,9 +332,13 @@ impl World {
             agent.server = (agent.server + 1) % servers;
         }
         let sent_at = under_way.sent_at;
-        let step = under_way
-            .exchange
-            .answered(now, sent_at, outcome, &mut agent.session);
+        let step = match &mut under_way.talk {
+            Talk::Tanist(exchange) => exchange.answered(now, sent_at, outcome, &mut agent.session),
+            Talk::Patroni(retries) => match retries.answered(now, outcome) {
+                Next::Step(step) => step,
+                Next::Verdict(outcome) => return self.patroni_heard(seat, op, outcome),
+            },
+        };
         self.take_step(seat, op, step);
     }
 
@@ -350,7 +355,10 @@ impl World {
         let Some(under_way) = agent.exchanges.get_mut(&op).filter(|u| u.call == call) else {
             return;
         };
-        let step = under_way.exchange.resumed(now, &mut agent.session);
+        let step = match &mut under_way.talk {
+            Talk::Tanist(exchange) => exchange.resumed(now, &mut agent.session),
+            Talk::Patroni(retries) => retries.send(now),
+        };
         self.take_step(seat, op, step);
     }
 

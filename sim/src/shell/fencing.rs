@@ -5,6 +5,7 @@ use crate::due::{AgentDue, Due, FencerDue, HostDue};
 use crate::event::What;
 use crate::host::{FencerProcess, Power, Run};
 use crate::marks::Mark;
+use crate::shape::Runs;
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::fencer::{Armed, DisarmReason, FencerInput, FencerRequest};
@@ -34,8 +35,9 @@ impl World {
 
     pub(crate) fn start_fencer(&mut self, seat: Seat) {
         let host = &mut self.hosts[seat.index()];
-        // Its parent is the agent: without one that runs nobody starts it.
-        if host.power == Power::Off || host.fencer.is_some() || !host.agent_runs() {
+        // Its parent is the agent: without one that runs nobody starts it. A Patroni has none.
+        let patroni = host.runs == Runs::Patroni;
+        if host.power == Power::Off || host.fencer.is_some() || !host.agent_runs() || patroni {
             return;
         }
         host.fencer_lives += 1;

@@ -3,11 +3,12 @@
 
 use crate::due::{AgentDue, Due, HostDue, backwards};
 use crate::event::{HowEnded, Role, What};
-use crate::host::{AgentProcess, Power, Run, Wanted, Watch, WatchState};
+use crate::host::{AgentProcess, Mind, Power, Run, Wanted, Watch, WatchState};
 use crate::marks::Mark;
 use crate::moment::Moment;
+use crate::patroni::{Me, Patroni};
 use crate::sabotage::Scene;
-use crate::shape::CommitMode;
+use crate::shape::{CommitMode, Runs};
 use crate::shell::outside::{Birth, Hosting, Process};
 use crate::streams::Stream;
 use crate::wire::{Hop, Node, Seat, Traffic};
@@ -134,6 +135,7 @@ impl World {
         let seed = Stream::named(self.seed, &format!("agent-{}", settings.name)).draw();
         let host = &mut self.hosts[seat.index()];
         host.lives += 1;
+        let runs = host.runs;
         let life = host.lives;
         let now = host.clock.now(at);
         // A second life draws differently from the first, and the same in every run of the seed.
@@ -143,7 +145,15 @@ impl World {
             instance: u64::from(seat.0) + 1,
             fencer: host.fencer.as_ref().and_then(|fencer| fencer.armed),
         };
-        let agent = Agent::new(settings.clone(), boot.clone(), seed, now);
+        let agent = match runs {
+            Runs::Tanist => Mind::Tanist(Box::new(Agent::new(
+                settings.clone(),
+                boot.clone(),
+                seed,
+                now,
+            ))),
+            Runs::Patroni => Mind::Patroni(Box::new(patroni_of(&settings, now))),
+        };
         host.agent = Some(AgentProcess {
             life,
             born: at,
@@ -165,7 +175,9 @@ impl World {
             lane: None,
             sides: BTreeSet::new(),
         });
-        if let Hosting::Outside { births } = &mut self.hosting {
+        if runs == Runs::Tanist
+            && let Hosting::Outside { births } = &mut self.hosting
+        {
             births.push(Birth {
                 process: Process { seat, life },
                 settings: settings.clone(),
@@ -174,7 +186,7 @@ impl World {
                 born: now,
             });
         }
-        if self.keeps_traces {
+        if self.keeps_traces && runs == Runs::Tanist {
             let trace = LifeTrace {
                 seat,
                 life,
@@ -194,7 +206,9 @@ impl World {
             member,
             incarnation: u64::from(life),
         });
-        self.meet_fencer(seat);
+        if runs == Runs::Tanist {
+            self.meet_fencer(seat);
+        }
         self.agent_due(seat, Span::millis(2), AgentDue::BeginWatch);
         self.schedule_wake(seat);
     }
@@ -240,6 +254,7 @@ impl World {
         }
         let member = self.name(seat);
         self.tell_story(What::AgentEnded { member, how });
+        let swapped = self.swap_agent(seat);
         // A supervisor does not ask why a process has ended, unless it was asked to end it.
         let again = match how {
             HowEnded::Killed | HowEnded::Exited(1..) => self.shape.members[seat.index()].supervisor,
@@ -249,6 +264,7 @@ impl World {
             }
             HowEnded::Exited(0) | HowEnded::HostDown => None,
         };
+        let again = again.or(swapped);
         if let Some(after) = again {
             self.host_due(seat, after, HostDue::StartAgent);
         }
@@ -335,6 +351,9 @@ impl World {
     }
 
     fn handle(&mut self, seat: Seat, input: Input) {
+        if self.is_patroni(seat) {
+            return self.patroni_told(seat, input);
+        }
         let now = self.host_now(seat);
         let Some(input) = self.sabotage.input(seat, input) else {
             return;
@@ -347,7 +366,9 @@ impl World {
         out.notes.clear();
         let kept = self.keeps_traces.then(|| input.clone());
         let kind = told_of(&input);
-        agent.agent.handle(now, input, &mut out);
+        if let Mind::Tanist(agent) = &mut agent.agent {
+            agent.handle(now, input, &mut out);
+        }
         let life = agent.life;
         self.sabotage.notes(&mut out.notes);
         self.check_explained(seat, life, &out);
@@ -409,7 +430,7 @@ impl World {
         let Some(agent) = host.agent.as_mut() else {
             return;
         };
-        let Some((deadline, _)) = agent.agent.next_wakeup() else {
+        let Some(deadline) = agent.agent.next_wakeup() else {
             return;
         };
         if agent.wake_at.is_some_and(|at| at <= deadline) {
@@ -439,7 +460,7 @@ impl World {
         }
         agent.wake_at = None;
         match agent.agent.next_wakeup() {
-            Some((deadline, _)) if deadline <= now.mono => self.tell(seat, Input::Wakeup),
+            Some(deadline) if deadline <= now.mono => self.tell(seat, Input::Wakeup),
             Some(_) | None => self.schedule_wake(seat),
         }
     }
@@ -466,6 +487,19 @@ impl World {
             EffectBody::Exit { code } => self.agent_ended(seat, HowEnded::Exited(code)),
         }
     }
+}
+
+/// What a Patroni's file would say, where a Tanist's says this.
+fn patroni_of(settings: &Settings, now: Now) -> Patroni {
+    let me = Me {
+        scope: settings.scope.clone(),
+        name: settings.name.clone(),
+        api_url: settings.api_url.clone(),
+        conn_url: settings.conn_url.clone(),
+        tags: settings.tags.clone(),
+        bootstrap: settings.bootstrap.clone(),
+    };
+    Patroni::new(me, now)
 }
 
 /// The kind of an input, for who is told too many of them.

@@ -5,6 +5,7 @@ pub mod calls;
 pub mod fencing;
 pub mod life;
 pub mod outside;
+pub mod patroni;
 pub mod peers;
 pub mod tasks;
 pub mod watching;

@@ -7,7 +7,7 @@
 //! 3. `noted` and `shown` bring back what a `handle` said and left; `begin` starts one effect of it.
 
 use crate::event::{HowEnded, What};
-use crate::host::{Power, Run};
+use crate::host::{Mind, Power, Run};
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::agent::{Agent, Boot, Output};
@@ -98,7 +98,7 @@ impl World {
     /// The state that others see from now on.
     pub fn shown(&mut self, of: Process, agent: Agent) {
         if let Some(process) = self.hosts[of.seat.index()].life(of.life) {
-            process.agent = agent;
+            process.agent = Mind::Tanist(Box::new(agent));
         }
     }
 

@@ -4,6 +4,7 @@
 use crate::due::{AgentDue, Due, Question};
 use crate::event::Role;
 use crate::host::{Power, Run};
+use crate::patroni::read_status;
 use crate::pg::instance::Phase;
 use crate::wire::{Fate, Hop, Node, Seat, Traffic};
 use crate::world::World;
@@ -11,6 +12,7 @@ use tanist_core::input::Input;
 use tanist_core::lsn::Lsn;
 use tanist_core::name::{MemberName, OpId};
 use tanist_core::peer::{PeerAnswer, PeerInput, PeerRequest, PeerStatus};
+use tanist_core::peer_json;
 use tanist_core::time::{Mono, Span};
 
 impl World {
@@ -97,7 +99,7 @@ impl World {
         let Node::Member(peer) = hop.to else {
             return;
         };
-        let Some(answer) = self.rest_answers(peer) else {
+        let Some(answer) = self.rest_answers(asker, peer) else {
             return self.peer_silent_at(asker, op, member, until);
         };
         question.answer = Some(answer);
@@ -112,13 +114,22 @@ impl World {
     }
 
     /// `None`: nothing comes back, since the process or the host stands still or is dark.
-    fn rest_answers(&mut self, peer: Seat) -> Option<PeerAnswer> {
+    fn rest_answers(&mut self, asker: Seat, peer: Seat) -> Option<PeerAnswer> {
         let host = &self.hosts[peer.index()];
         match (host.power, &host.agent) {
             (Power::Off | Power::Suspended, _) => None,
             (Power::On, None) => Some(PeerAnswer::Refused),
             (Power::On, Some(agent)) if agent.run == Run::Frozen => None,
-            (Power::On, Some(_)) => Some(PeerAnswer::Status(self.peer_status(peer))),
+            (Power::On, Some(_)) => Some(self.rest_status(asker, peer)),
+        }
+    }
+
+    /// Between a Tanist and a Patroni the body travels as text, and each reads it in its own way.
+    fn rest_status(&mut self, asker: Seat, peer: Seat) -> PeerAnswer {
+        match (self.is_patroni(asker), self.is_patroni(peer)) {
+            (false, false) => PeerAnswer::Status(self.peer_status(peer)),
+            (false, true) => peer_json::read(self.rest_body(peer).as_bytes()),
+            (true, _) => read_status(&self.rest_body(peer)),
         }
     }
 
@@ -127,10 +138,8 @@ impl World {
         let role = self.role(peer);
         let says_primary = self.says_primary(peer);
         let pg = &self.pgs[peer.index()];
-        let view = self.hosts[peer.index()]
-            .agent
-            .as_ref()
-            .map(|agent| agent.agent.view());
+        let agent = self.hosts[peer.index()].agent.as_ref();
+        let view = agent.and_then(|agent| agent.agent.tanist().map(|agent| agent.view()));
         let up = matches!(role, Role::Standby | Role::Promoting | Role::Primary);
         let in_recovery = !pg
             .server

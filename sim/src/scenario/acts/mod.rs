@@ -11,7 +11,7 @@ use super::line::Line;
 use crate::act::Act;
 
 /// Every first word of an act, with the room that reads the rest.
-const VERBS: [(&str, Room); 45] = [
+const VERBS: [(&str, Room); 46] = [
     ("kill", Room::Processes),
     ("start", Room::Processes),
     ("stop", Room::Processes),
@@ -33,6 +33,7 @@ const VERBS: [(&str, Room); 45] = [
     ("lie", Room::Processes),
     ("silence", Room::Processes),
     ("archive", Room::Processes),
+    ("swap", Room::Processes),
     ("next", Room::Processes),
     ("cut", Room::Wire),
     ("refuse", Room::Wire),

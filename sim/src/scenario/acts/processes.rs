@@ -6,6 +6,7 @@ use crate::pg::archive::Archiving;
 use crate::scenario::claims::word_of;
 use crate::scenario::lex::{Complaint, show_bytes, show_span};
 use crate::scenario::line::Line;
+use crate::shape::Runs;
 
 pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
     match verb {
@@ -15,12 +16,23 @@ pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
         "thaw" => read_thaw(line),
         "lose" | "silence" => read_loss(verb, line),
         "archive" => read_archive(line),
+        "swap" => read_swap(line),
         "pause" | "resume" | "checkpoint" | "loop" | "write" | "promote" => {
             read_postgres(verb, line)
         }
         "next" => read_trouble(line),
         _host => read_host(verb, line),
     }
+}
+
+/// Whose agent runs a member, and the word for it.
+pub const AGENTS: [(&str, Runs); 2] = [("tanist", Runs::Tanist), ("patroni", Runs::Patroni)];
+
+fn read_swap(line: &mut Line<'_>) -> Result<Act, Complaint> {
+    let who = line.who()?;
+    line.word("to")?;
+    let runs = line.entry(&AGENTS)?;
+    Ok(agent(who, AgentAct::Become(runs)))
 }
 
 fn read_kill(line: &mut Line<'_>) -> Result<Act, Complaint> {
@@ -268,6 +280,7 @@ pub fn show_agent(who: &Who, act: &AgentAct) -> String {
         AgentAct::Freeze => format!("freeze agent on {who}"),
         AgentAct::Thaw => format!("thaw agent on {who}"),
         AgentAct::FreezeFor(span) => format!("freeze agent on {who} for {}", show_span(*span)),
+        AgentAct::Become(runs) => format!("swap {who} to {}", word_of(&AGENTS, *runs)),
         AgentAct::LoseWatch => format!("lose watch of {who}"),
         AgentAct::SilenceWatch => format!("silence watch of {who}"),
     }

@@ -1,0 +1,33 @@
+//! What is set aside for a member that is run by Patroni, and why; nothing else is. Judges nothing itself.
+//!
+//! A Patroni without a watchdog has nobody who ends its PostgreSQL when its agent stands still, is killed, or waits for a
+//! store that does not answer; it counts its lease from the answer, on the wall clock, and an immediate stop that takes
+//! its time has no second deadline. So it can go on writing after its leader key is gone. That is Patroni's own bound, and
+//! a cluster that is swapped node by node has it for as long as a Patroni leads.
+//!
+//! - S01, S21: a Patroni that writes, or says that it is the primary, without the leader key is left out of the count.
+//!   With the key it counts: then whoever else writes is wrong, and Tanist's members are counted in any case.
+//! - S13, S14: Patroni compares numbers of timelines only. A Patroni that follows, and whatever streams from a Patroni
+//!   (real/README.md: "not covered: an upstream that is run by Patroni"), may be given another's WAL.
+//! - S27: a Patroni gives its key away after its stop, whether or not anybody has its shutdown checkpoint.
+//! - S02, S03, S05, S10, S11, S12, S15, S16, S18, S19, S23, S24, L04, L08, L09, L10, S29 are promises about what an agent of
+//!   Tanist does or rests on. Of a Patroni's own deeds nothing is promised here.
+//! - L02: a Patroni whose WAL is not a prefix of the leader's is repaired by its own rules, or by a person. One whose WAL
+//!   is has to stream, whoever leads.
+
+use crate::wire::Seat;
+use crate::world::World;
+
+impl World {
+    /// It is run by Patroni and does not hold the leader key.
+    pub(crate) fn is_past_its_lock(&self, seat: Seat) -> bool {
+        self.is_patroni(seat) && self.leader_seat() != Some(seat)
+    }
+
+    /// What it serves need not be what its timeline's number says.
+    pub(crate) fn may_be_mistaken(&self, seat: Seat) -> bool {
+        let upstream = self.pgs[seat.index()].receiver().map(|r| r.from);
+        let fed_by_patroni = upstream.is_some_and(|from| self.is_patroni(from));
+        self.is_past_its_lock(seat) || fed_by_patroni
+    }
+}

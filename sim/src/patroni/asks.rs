@@ -1,0 +1,213 @@
+//! What a script may ask, and the memory that lets it be run again from its beginning: every answer is kept with its time,
+//! every change of what is remembered is made once. Knows nothing of what is asked for.
+
+use super::Kept;
+use std::collections::BTreeMap;
+use tanist_core::name::{MemberName, RequestId};
+use tanist_core::operator::Answer;
+use tanist_core::peer::{PeerAnswer, PeerRequest};
+use tanist_core::postgres::{Ended, Observation, Operation, SideTask};
+use tanist_core::primitive::{Primitive, PrimitiveOutcome};
+use tanist_core::time::{Mono, Now, Span};
+
+use super::Task;
+
+/// Why a script does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// Until its question is answered.
+    Waits,
+    /// The store gave no verdict in time: an error, not a "no" (1.8).
+    StoreAway,
+}
+
+pub type Run<T> = Result<T, Halt>;
+
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// The watch's cache, once there is one.
+    View {
+        until: Mono,
+    },
+    Call {
+        primitive: Primitive,
+        until: Mono,
+    },
+    Peers {
+        requests: Vec<PeerRequest>,
+        until: Mono,
+    },
+    Look {
+        until: Mono,
+    },
+    Side {
+        task: SideTask,
+        until: Mono,
+    },
+    Work(Operation),
+    Sleep {
+        until: Mono,
+    },
+    Begin(Task),
+    CancelTask,
+    Reply(RequestId, Answer),
+    Exit {
+        code: u8,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub enum Said {
+    Nothing,
+    Kept(Box<Kept>),
+    Outcome(PrimitiveOutcome),
+    Peers(BTreeMap<MemberName, PeerAnswer>),
+    Looked(Box<Observation>),
+    Ended(Ended),
+    /// In time, or not.
+    View(bool),
+}
+
+/// One run of a script.
+pub struct Asks<'a> {
+    kept: &'a mut Kept,
+    said: &'a mut Vec<(Now, Said)>,
+    at: usize,
+    /// When the last answer came that the script has heard.
+    now: Now,
+    present: Now,
+    pub asking: Option<Ask>,
+}
+
+impl<'a> Asks<'a> {
+    pub fn new(
+        kept: &'a mut Kept,
+        said: &'a mut Vec<(Now, Said)>,
+        began: Now,
+        present: Now,
+    ) -> Asks<'a> {
+        Asks {
+            kept,
+            said,
+            at: 0,
+            now: began,
+            present,
+            asking: None,
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    fn heard(&mut self) -> Option<Said> {
+        let (at, said) = self.said.get(self.at).cloned()?;
+        self.at += 1;
+        self.now = at;
+        Some(said)
+    }
+
+    fn ask(&mut self, ask: Ask) -> Run<Said> {
+        if let Some(said) = self.heard() {
+            return Ok(said);
+        }
+        self.asking = Some(ask);
+        Err(Halt::Waits)
+    }
+
+    /// What is remembered now.
+    pub fn recall(&mut self) -> Kept {
+        if let Some(Said::Kept(kept)) = self.heard() {
+            return *kept;
+        }
+        let kept = self.kept.clone();
+        let said = Said::Kept(Box::new(kept.clone()));
+        self.said.push((self.present, said));
+        self.at += 1;
+        self.now = self.present;
+        kept
+    }
+
+    /// Changes what is remembered.
+    pub fn keep(&mut self, change: impl FnOnce(&mut Kept)) {
+        if self.heard().is_none() {
+            change(self.kept);
+            self.said.push((self.present, Said::Nothing));
+            self.at += 1;
+            self.now = self.present;
+        }
+    }
+
+    pub fn view(&mut self, within: Span) -> Run<bool> {
+        let until = self.now.mono + within;
+        match self.ask(Ask::View { until })? {
+            Said::View(there) => Ok(there),
+            _other => Ok(false),
+        }
+    }
+
+    pub fn call(&mut self, primitive: Primitive, until: Mono) -> Run<PrimitiveOutcome> {
+        match self.ask(Ask::Call { primitive, until })? {
+            Said::Outcome(outcome) => Ok(outcome),
+            _other => Ok(PrimitiveOutcome::NotSent("nothing was asked".into())),
+        }
+    }
+
+    pub fn peers(
+        &mut self,
+        requests: Vec<PeerRequest>,
+        within: Span,
+    ) -> Run<BTreeMap<MemberName, PeerAnswer>> {
+        let until = self.now.mono + within;
+        match self.ask(Ask::Peers { requests, until })? {
+            Said::Peers(answers) => Ok(answers),
+            _other => Ok(BTreeMap::new()),
+        }
+    }
+
+    pub fn look(&mut self, within: Span) -> Run<Option<Observation>> {
+        let until = self.now.mono + within;
+        match self.ask(Ask::Look { until })? {
+            Said::Looked(observation) => Ok(Some(*observation)),
+            _other => Ok(None),
+        }
+    }
+
+    pub fn side(&mut self, task: SideTask, within: Span) -> Run<Ended> {
+        let until = self.now.mono + within;
+        self.ask(Ask::Side { task, until }).map(ended)
+    }
+
+    pub fn work(&mut self, operation: Operation) -> Run<Ended> {
+        self.ask(Ask::Work(operation)).map(ended)
+    }
+
+    pub fn sleep(&mut self, span: Span) -> Run<()> {
+        let until = self.now.mono + span;
+        self.ask(Ask::Sleep { until }).map(|_| ())
+    }
+
+    /// Begins a task beside the loop.
+    pub fn begin(&mut self, task: Task) -> Run<()> {
+        self.ask(Ask::Begin(task)).map(|_| ())
+    }
+
+    pub fn cancel_task(&mut self) -> Run<()> {
+        self.ask(Ask::CancelTask).map(|_| ())
+    }
+
+    pub fn reply(&mut self, request: &RequestId, answer: Answer) -> Run<()> {
+        self.ask(Ask::Reply(request.clone(), answer)).map(|_| ())
+    }
+
+    pub fn exit(&mut self, code: u8) -> Run<()> {
+        self.ask(Ask::Exit { code }).map(|_| ())
+    }
+}
+
+fn ended(said: Said) -> Ended {
+    match said {
+        Said::Ended(ended) => ended,
+        _other => Ended::Failed("nothing was begun".into()),
+    }
+}
