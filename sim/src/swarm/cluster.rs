@@ -1,6 +1,6 @@
 //! Draws what the cluster of a run looks like. Mostly what people run, sometimes what they should not.
 
-use crate::shape::{ClientShape, ClusterShape, RewindPolicy};
+use crate::shape::{ClientShape, ClusterShape, RewindPolicy, Runs};
 use crate::streams::Stream;
 use tanist_core::time::Span;
 
@@ -86,6 +86,21 @@ pub fn misname(draw: &mut Stream, shape: &mut ClusterShape) {
         last.goes_by = first;
     }
 }
+
+/// In one run of seven some members are run by Patroni, at least one is not: a cluster that is being swapped.
+pub fn mix(draw: &mut Stream, shape: &mut ClusterShape) {
+    let members = shape.members.len() as u64;
+    let (mixed, swapped) = (draw.chance(MIXED), draw.between(1, members - 1));
+    for _ in 0..swapped {
+        let at = draw.below(members) as usize;
+        if mixed {
+            shape.members[at].runs = Runs::Patroni;
+        }
+    }
+}
+
+/// Of a thousand runs.
+const MIXED: u32 = 150;
 
 fn whole_millis(span: Span) -> Span {
     Span::millis(span.as_millis())

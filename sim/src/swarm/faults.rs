@@ -5,7 +5,7 @@ use crate::act::{
     Switch, Trouble, Way, Who, WireAct,
 };
 use crate::pg::archive::Archiving;
-use crate::shape::ClusterShape;
+use crate::shape::{ClusterShape, Runs};
 use crate::streams::Stream;
 use tanist_core::time::Span;
 
@@ -16,6 +16,16 @@ pub struct Fault {
     pub name: &'static str,
     pub kind: Kind,
     pub draw: fn(&mut Stream, &ClusterShape) -> Drawn,
+}
+
+/// Only a cluster that is being swapped has its agents swapped.
+const SWAP: &str = "agent-swapped";
+
+impl Fault {
+    pub fn fits(&self, cluster: &ClusterShape) -> bool {
+        let mixed = cluster.members.iter().any(|m| m.runs == Runs::Patroni);
+        self.name != SWAP || mixed
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +126,7 @@ faults! {
     "archive-fails" Ordinary |d, c| archiving(d, c, Archiving::Fails);
     "archive-hangs" Ordinary |d, c| archiving(d, c, Archiving::Hangs);
     "ttl-changed" Ordinary |d, _| { let ttl = *d.pick(&[20, 30, 60]).unwrap_or(&30); (operator(OperatorAct::PatchConfig { patch: format!("{{\"ttl\": {ttl}}}") }), None) };
+    "agent-swapped" Ordinary |d, c| { let to = *d.pick(&[Runs::Tanist, Runs::Patroni]).unwrap_or(&Runs::Tanist); (agent(member(d, c), AgentAct::Become(to)), None) };
 }
 
 fn archiving(draw: &mut Stream, cluster: &ClusterShape, how: Archiving) -> Drawn {

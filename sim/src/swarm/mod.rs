@@ -27,6 +27,7 @@ pub fn plan(seed: u64, chaos: Span) -> Plan {
     cluster::misname(&mut Stream::named(seed, "namesake"), &mut cluster);
     cluster.archive = Stream::named(seed, "archive").chance(300);
     cluster::retention(&mut Stream::named(seed, "retention"), &mut cluster);
+    cluster::mix(&mut Stream::named(seed, "mixed"), &mut cluster);
     drawn(draw, cluster, seed, chaos)
 }
 
@@ -36,7 +37,7 @@ pub fn plan_in(cluster: ClusterShape, seed: u64, chaos: Span) -> Plan {
 }
 
 fn drawn(mut draw: Stream, cluster: ClusterShape, seed: u64, chaos: Span) -> Plan {
-    let mix = Mix::draw(&mut draw);
+    let mix = Mix::draw(&mut draw, &cluster);
     let start = if draw.chance(850) {
         FORMING
     } else {
@@ -73,7 +74,7 @@ struct Mix {
 
 impl Mix {
     /// Most faults sit a run out: where all happen at once nothing gets far enough to go wrong.
-    fn draw(draw: &mut Stream) -> Mix {
+    fn draw(draw: &mut Stream, cluster: &ClusterShape) -> Mix {
         let share = *draw.pick(&[80_u32, 150, 300, 500]).unwrap_or(&150);
         let mut faults: Vec<(&Fault, u64)> = Vec::new();
         for fault in FAULTS {
@@ -82,12 +83,13 @@ impl Mix {
                 Kind::BreaksAnAssumption | Kind::LosesTheOnlyCopy => draw.chance(share / 16),
             };
             let weight = 1 << draw.below(5);
-            if chosen {
+            if chosen && fault.fits(cluster) {
                 faults.push((fault, weight));
             }
         }
         if faults.is_empty() {
-            faults.extend(draw.pick(FAULTS).map(|fault| (fault, 1)));
+            let any = draw.pick(FAULTS).filter(|fault| fault.fits(cluster));
+            faults.push((any.unwrap_or(&FAULTS[0]), 1));
         }
         let every = *draw
             .pick(&[
