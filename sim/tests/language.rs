@@ -13,7 +13,7 @@ use tanist_sim::plan::{Plan, Step};
 use tanist_sim::scenario::claims::{Condition, Demand, Ending, Fact, Relation, Work};
 use tanist_sim::scenario::parse::parse;
 use tanist_sim::scenario::print::print;
-use tanist_sim::shape::{ClientShape, ClusterShape, CommitMode, StartWhen};
+use tanist_sim::shape::{ClientShape, ClusterShape, CommitMode, Runs, StartWhen};
 
 fn span() -> BoxedStrategy<Span> {
     prop_oneof![
@@ -40,7 +40,8 @@ fn text() -> BoxedStrategy<String> {
 fn agent_act() -> BoxedStrategy<AgentAct> {
     use AgentAct::*;
     let plain = vec![Start, Kill, Stop, Freeze, Thaw, LoseWatch, SilenceWatch];
-    prop_oneof![select(plain), span().prop_map(FreezeFor)].boxed()
+    let swaps = select(vec![Runs::Tanist, Runs::Patroni]).prop_map(Become);
+    prop_oneof![select(plain), span().prop_map(FreezeFor), swaps].boxed()
 }
 
 fn postgres_act() -> BoxedStrategy<PostgresAct> {
@@ -332,6 +333,10 @@ fn shape() -> BoxedStrategy<ClusterShape> {
                     member.nofailover = nofailover;
                     member.failover_priority = priority;
                     member.founds = founds;
+                    member.runs = match asked ^ founds {
+                        true => Runs::Patroni,
+                        false => Runs::Tanist,
+                    };
                     member.supervisor = supervisor;
                     if asked {
                         member.start = StartWhen::WhenAsked;
@@ -435,6 +440,10 @@ fn each_kind_of_mistake_is_answered_in_its_own_words() {
         ),
         ("with ttl 30", "expected a time such as 30s"),
         ("with tl 30s", "did you mean `ttl`?"),
+        ("member a  patrony", "did you mean `patroni`?"),
+        ("at 60s  swap a to tanits", "did you mean `tanist`?"),
+        ("at 60s  swop a to tanist", "did you mean `swap`?"),
+        ("at 60s  swap a tanist", "expected `to`"),
     ] {
         let said = complaint_about(line);
         assert!(said.contains(says), "{line:?} was answered with\n{said}");

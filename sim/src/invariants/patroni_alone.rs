@@ -12,8 +12,8 @@
 //! - S27: a Patroni gives its key away after its stop, whether or not anybody has its shutdown checkpoint.
 //! - S02, S03, S05, S10, S11, S12, S15, S16, S18, S19, S23, S24, L04, L08, L09, L10, S29 are promises about what an agent of
 //!   Tanist does or rests on. Of a Patroni's own deeds nothing is promised here.
-//! - L02: a Patroni whose WAL is not a prefix of the leader's is repaired by its own rules, or by a person. One whose WAL
-//!   is has to stream, whoever leads.
+//! - L02: a Patroni whose WAL is not a prefix of the leader's, or that asks for what the leader has removed, is repaired by
+//!   its own rules, or by a person. Any other has to stream, whoever leads.
 
 use crate::wire::Seat;
 use crate::world::World;
