@@ -11,7 +11,7 @@ PROFILE = --profile swarm
 export BUILD_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios stage mutants hunt canaries swarm determinism bench-sim fidelity browser madsim cluster stalled-disk test test-all
+.PHONY: help plan servers servers-patroni binaries demo demo-stop demo-ci bench fmt clippy unit scenarios stage mutants hunt cargo-mutants canaries swarm determinism bench-sim fidelity browser madsim cluster stalled-disk test test-all
 help:
 	@sed -n '/^#/!q;s/^# //p' Makefile
 
@@ -48,7 +48,7 @@ fmt:
 clippy:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p tanist --test cluster -- -D warnings
-	$(CARGO) clippy -p tanist-sim --test mutants -- -D warnings
+	$(CARGO) clippy -p tanist-sim --test mutants --test every_mutant -- -D warnings
 
 unit: servers
 ifeq ($(NEXTEST),yes)
@@ -75,6 +75,13 @@ mutants:
 HUNT ?= 20000
 hunt: export TANIST_HUNT_RUNS = $(HUNT)
 hunt: mutants
+
+# Every change that cargo-mutants knows to make to what decides, in one build: does a test, a story or a boxed swarm notice?
+# Goes on where it was ended; writes reports/cargo-mutants.md; takes hours. `make cargo-mutants ONLY=decide,tenure EVERY=10 MINUTES=30`.
+# MINUTES=0 writes the page anew.
+cargo-mutants:
+	@cargo-mutants --version >/dev/null || $(CARGO) install cargo-mutants --version 27.1.0 --locked
+	TANIST_ONLY=$(ONLY) TANIST_EVERY=$(EVERY) TANIST_MINUTES=$(MINUTES) $(CARGO) test -p tanist-sim --test every_mutant
 
 # Deliberate bugs at a member's boundary, in drawn plans and in the stories that name them; writes reports/canaries.md.
 canaries:
