@@ -25,7 +25,7 @@ impl Kept {
             let fields: Vec<&str> = line.split('\t').collect();
             if let [name, word, detail, tried_against] = fields[..]
                 && let Some(verdict) = verdict(word, detail)
-                && (killed(&verdict) || tried_against == against)
+                && (killed(&verdict) || verdict == Verdict::Later || tried_against == against)
             {
                 verdicts.insert(name.to_string(), verdict);
             }

@@ -22,11 +22,15 @@ impl Row {
         KILLERS.iter().filter_map(|by| self.by.get(by)).sum()
     }
 
+    fn later(&self) -> usize {
+        self.by.get("later").copied().unwrap_or_default()
+    }
+
     fn add(&mut self, viable: bool, verdict: Option<&Verdict>) {
         self.listed += 1;
         self.viable += usize::from(viable);
         if let Some(verdict) = verdict.filter(|_| viable) {
-            self.tried += usize::from(*verdict != Verdict::Later);
+            self.tried += 1;
             *self.by.entry(words(verdict).0).or_default() += 1;
         }
     }
@@ -34,9 +38,10 @@ impl Row {
     fn line(&self, name: &str) -> String {
         let by = |name: &&str| self.by.get(*name).copied().unwrap_or_default().to_string();
         let by: Vec<String> = KILLERS.iter().map(by).collect();
-        let survived = self.tried - self.killed();
+        let waiting = self.later();
+        let survived = self.tried - self.killed() - waiting;
         format!(
-            "| {name} | {} | {} | {} | {} | {survived} | {} |\n",
+            "| {name} | {} | {} | {} | {} | {waiting} | {survived} | {} |\n",
             self.listed,
             self.viable,
             self.tried,
@@ -77,11 +82,13 @@ pub fn page(
             .1
             .add(viable, verdict);
         whole.add(viable, verdict);
-        if viable && let Some(verdict) = verdict.filter(|v| !killed(v) && **v != Verdict::Later) {
+        if viable && let Some(verdict) = verdict.filter(|v| !killed(v)) {
             left.push((mutant, verdict));
         }
     }
-    let later = whole.by.get("later").copied().unwrap_or_default();
+    let later = whole.later();
+    let is_left = |(_, verdict): &&(&Mutant, &Verdict)| **verdict != Verdict::Later;
+    let survived = left.iter().filter(is_left).count();
     let excused = left.iter().filter(|(m, _)| reasons.of(m).is_some()).count();
     let mut out = format!(
         "# Every mutant\n\n\
@@ -89,20 +96,19 @@ pub fn page(
          tests, then all scenarios with their golden timelines, then 300 drawn plans of the swarm; the first that fails\n\
          ends it. All stand in one copy of the sources behind a switch, so that one build does. Written by `make\n\
          cargo-mutants`.\n\n\
-         {} mutants are listed, {} of them are Rust; {} were tried, **{} of them killed: {}**. {} more have passed a quick\n\
-         look (the tests and the 24 stories that kill most) and wait for the rest: with none of them killed it would be {}.\n\
+         {} mutants are listed, {} of them are Rust. {} of these were tried so far, and **{} of them killed: {}**. {} have only\n\
+         passed a quick look (the tests and the 24 stories that kill most), wait for the rest, and count as alive until then.\n\
          Of the {} that are left {} have a reason below; without those whose reason is that nobody could tell them apart\n\
          (`equivalent`) it is {}.\n\n\
-         | file | listed | viable | tried | tests | scenarios | swarm | timeout | left | killed |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+         | file | listed | viable | tried | tests | scenarios | swarm | timeout | waiting | left | killed |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
         whole.listed,
         whole.viable,
         whole.tried,
         whole.killed(),
         per_cent(whole.killed(), whole.tried),
         later,
-        per_cent(whole.killed(), whole.tried + later),
-        left.len(),
+        survived,
         excused,
         {
             let same = left
@@ -116,11 +122,12 @@ pub fn page(
         out.push_str(&row.line(file));
     }
     out.push_str(&whole.line("all"));
-    out.push_str("\n## Who is left\n\n| where | what | reason |\n|---|---|---|\n");
+    out.push_str("\n## Who is left, or waits\n\n| where | what | reason |\n|---|---|---|\n");
     for (mutant, verdict) in left {
         let (place, what) = mutant.name.split_once(": ").unwrap_or((&mutant.name, ""));
         let reason = reasons.of(mutant).unwrap_or(match verdict {
             Verdict::NeverReached => "nothing comes by it",
+            Verdict::Later => "waits for the rest",
             _ => "no reason known",
         });
         let place = place.strip_prefix("core/src/").unwrap_or(place);

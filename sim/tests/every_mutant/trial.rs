@@ -3,6 +3,7 @@
 
 use super::tree::Built;
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -187,9 +188,14 @@ impl Court {
     }
 }
 
+/// Of processor time: a machine that has other things to do kills no mutant.
 fn allowed(took: Duration) -> Duration {
     took * 8 + Duration::from_secs(4)
 }
+
+/// A process that waits for ever takes no processor time.
+const WAITS_MAX: u32 = 30;
+const SIGXCPU: i32 = 24;
 
 /// What the step comes by and how long it takes, as it is noted, or found out now.
 fn learn(step: &mut Step, known: &Path, scratch: &Path) {
@@ -243,8 +249,12 @@ fn run(
     let errors = out.try_clone().expect("the same for errors");
     let mut command = Command::new("sh");
     command
-        .args(["-c", "ulimit -v \"$0\"; exec \"$@\""])
+        .args([
+            "-c",
+            "ulimit -v \"$0\"; ulimit -S -t \"$1\"; shift; exec \"$@\"",
+        ])
         .arg(MEMORY_MAX_KIB.to_string())
+        .arg(allowed.as_secs().to_string())
         .arg(&step.program)
         .args(args)
         .current_dir(&step.folder)
@@ -265,7 +275,7 @@ fn run(
         if let Some(status) = child.try_wait().expect("it can be waited for") {
             break status;
         }
-        if began.elapsed() > allowed {
+        if began.elapsed() > allowed * WAITS_MAX {
             let _ = child.kill();
             let _ = child.wait();
             return Ended::TimedOut;
@@ -274,6 +284,9 @@ fn run(
     };
     if status.success() {
         return Ended::Passed;
+    }
+    if status.signal() == Some(SIGXCPU) {
+        return Ended::TimedOut;
     }
     Ended::Failed(std::fs::read_to_string(&told).unwrap_or_default())
 }
