@@ -158,8 +158,8 @@ impl World {
             }
             let pg = &self.pgs[seat.index()];
             let theirs = self.pgs[leader.index()].dir.wal;
-            let fed = self.wal.is_prefix(pg.dir.wal, theirs)
-                && !self.has_removed(leader, pg.dir.wal.lsn);
+            let fed =
+                self.wal.is_prefix(pg.dir.wal, theirs) && !self.has_removed(leader, pg.dir.wal.lsn);
             let own_rules = self.is_patroni(seat) && !fed;
             if own_rules || self.beyond_repair(seat, leader) {
                 continue;

@@ -82,7 +82,10 @@ fn alike(a: &Value, b: &Value) -> bool {
         }
         (Value::String(text), other) | (other, Value::String(text)) => match other {
             Value::String(other) => text == other,
-            other => *text == other.to_string(),
+            other => {
+                let shown = other.to_string();
+                *text == shown
+            }
         },
         (a, b) => a == b,
     }
