@@ -199,6 +199,30 @@ pub enum ElectionLoss {
     SystemIdUnknown,
 }
 
+impl ElectionLoss {
+    /// It lacks WAL, or has some that the cluster has not: waiting does not help.
+    pub fn is_of_my_wal(&self) -> bool {
+        match self {
+            ElectionLoss::Ahead { .. }
+            | ElectionLoss::NewerTimeline { .. }
+            | ElectionLoss::Lag { .. }
+            | ElectionLoss::BehindClusterTimeline { .. }
+            | ElectionLoss::PastFork { .. }
+            | ElectionLoss::NumberOfAnother { .. } => true,
+            ElectionLoss::NoFailoverTag
+            | ElectionLoss::NotRunning
+            | ElectionLoss::Priority { .. }
+            | ElectionLoss::StillPrimary { .. }
+            | ElectionLoss::StillStreaming { .. }
+            | ElectionLoss::CandidateNamed { .. }
+            | ElectionLoss::SwitchoverFromMe
+            | ElectionLoss::Conflict
+            | ElectionLoss::ReplayPaused
+            | ElectionLoss::SystemIdUnknown => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopReason {
     /// Somebody else owns the leader key.

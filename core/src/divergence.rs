@@ -108,7 +108,11 @@ impl Agent {
                 return;
             }
             let foreign = (facts.same_wal == Some(false)).then_some(branch.timeline);
+            // The leader's very bytes, from where the timeline begins: I was fed them since, whoever else opened one of
+            // that number.
+            let fed = |number| facts.same_wal == Some(true) && number == branch.timeline;
             let clash = self.clash_with(&branch, &facts.history);
+            let clash = clash.filter(|number| !fed(*number));
             let divergence = assess(&branch, end, &facts.history, clash, foreign);
             self.rejoin.checked = Some(Checked {
                 leader: leader.owner,

@@ -34,7 +34,7 @@ const ROUND_PAUSE: Span = Span::millis(500);
 const STAND_BACK: Span = Span::secs(2);
 /// After a hand-over those who lack its end wait this long: the candidate has it, and so has the old leader, which
 /// races again after a while.
-const HAND_OVER_FIRST: Span = Span::secs(12);
+pub const HAND_OVER_FIRST: Span = Span::secs(12);
 /// How long a named candidate has the first go before others stop waiting for it.
 const CANDIDATE_FIRST: Span = Span::secs(5);
 
@@ -123,7 +123,7 @@ pub struct Standing<'a> {
 }
 
 /// A request for now, or one whose time has come; one for later has no say yet.
-fn is_due(request: &FailoverKey, now: Now) -> bool {
+pub fn is_due(request: &FailoverKey, now: Now) -> bool {
     match request.scheduled_at.as_deref().map(parse_iso) {
         None => true,
         Some(at) => at.is_some_and(|at| at <= now.wall),
@@ -428,19 +428,23 @@ impl Agent {
         cluster: &Cluster,
         status: &SqlStatus,
     ) -> Result<(), ElectionLoss> {
-        let (Some((since, Vacancy::Released)), Some(known)) = (self.store.vacant, &cluster.status)
-        else {
+        let (Some((since, vacancy)), Some(known)) = (self.store.vacant, &cluster.status) else {
             return Ok(());
         };
         let former = self.store.last_leader.as_ref().map(|k| &k.owner);
         let request = cluster.failover.as_ref().filter(|r| is_due(r, now));
-        let handed_over =
-            request.is_some_and(|r| r.leader.is_some() && r.leader.as_ref() == former);
+        // Not by the one that is gone now: the candidate took the key and lost it before it had promoted. Who handed over
+        // to it has everything.
+        let planned = request.is_some_and(|r| r.leader.is_some());
+        let broken_off = planned && request.is_some_and(|r| r.leader.as_ref() != former);
+        if vacancy != Vacancy::Released && !broken_off {
+            return Ok(());
+        }
         let patient = now.mono.since(since) < HAND_OVER_FIRST;
         let mine = position(status);
         // A hand-over publishes where the shutdown checkpoint begins, which its candidate has shown to have. After any
         // other release the end of what clients wrote has to do.
-        let lacks = mine < known.position() || (handed_over && mine == known.position());
+        let lacks = mine < known.position() || (planned && mine == known.position());
         if patient && lacks {
             let bytes = known.position().bytes_ahead_of(position(status));
             return Err(ElectionLoss::Lag { bytes, allowed: 0 });

@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 use crate::config::MissingMode;
 use crate::decision::{Decision, ReleaseReason, StopReason, Waiting};
 use crate::effect::EffectBody;
-use crate::election::Ballot;
+use crate::election::{Ballot, HAND_OVER_FIRST, is_due};
 use crate::keys::{self, FailoverKey};
 use crate::local::Server;
 use crate::lsn::Lsn;
@@ -18,6 +18,7 @@ use crate::name::{MemberName, OpId};
 use crate::note::Note;
 use crate::peer::{PeerAnswer, PeerRequest};
 use crate::postgres::{StopMode, StopPlan};
+use crate::store::Vacancy;
 use crate::time::{Mono, Now, Span};
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +99,10 @@ fn stop_reason(cause: Cause, candidate: &MemberName) -> StopReason {
 impl Agent {
     /// Is a hand-over asked for, and may it begin now?
     pub fn handover_duties(&mut self, now: Now, out: &mut Output) {
-        if self.handover.is_some() || !self.holds_key() || self.local.server() != Server::Primary {
+        if !self.holds_key() {
+            return self.give_way(now, out);
+        }
+        if self.handover.is_some() || self.local.server() != Server::Primary {
             return;
         }
         let Some(cluster) = self.store.cluster.clone() else {
@@ -109,6 +113,28 @@ impl Agent {
             Some(_) if now.mono < self.handover_not_before => {}
             Some(request) => self.begin_requested(now, request, out),
             None => self.begin_for_missing_mode(now, &cluster),
+        }
+    }
+
+    /// The leader is gone, I am whom it was to hand over to, and cannot take the key with the WAL that I have: a member
+    /// that runs Patroni would wait for me as long as the request stands.
+    fn give_way(&mut self, now: Now, out: &mut Output) {
+        let Some(cluster) = self.store.cluster.as_ref().filter(|c| c.is_unlocked()) else {
+            return;
+        };
+        let me = &self.settings.name;
+        let planned = |r: &&FailoverKey| r.leader.is_some() && r.member.as_ref() == Some(me);
+        let named = cluster.failover.as_ref().filter(planned);
+        let late = |(since, _): (Mono, Vacancy)| now.mono.since(since) > HAND_OVER_FIRST;
+        let vacant_for_long = self.store.vacant.is_some_and(late);
+        let due = named.is_some_and(|r| is_due(r, now));
+        if !due || !vacant_for_long || self.paused() || !self.view_shows_write(keys::FAILOVER) {
+            return;
+        }
+        let loss = self.election.last_loss.as_ref();
+        if let Some(loss) = loss.filter(|loss| loss.is_of_my_wal()) {
+            let why = loss.to_string();
+            self.drop_failover(now, &why, out);
         }
     }
 
