@@ -262,6 +262,13 @@ impl World {
         {
             return true;
         }
+        // Stopped, the leader cannot be started as a standby again, which it has to be before it leads.
+        if self
+            .leader_seat()
+            .is_some_and(|seat| self.is_led_astray(seat))
+        {
+            return true;
+        }
         let timeline = |dir: &DataDir| self.wal.timeline(dir.wal.branch);
         let newest = self.pgs.iter().map(|pg| timeline(&pg.dir)).max();
         let (published, allowed) = (self.published_position(), self.lag_allowed());

@@ -87,13 +87,15 @@ pub fn misname(draw: &mut Stream, shape: &mut ClusterShape) {
     }
 }
 
-/// In one run of seven some members are run by Patroni, at least one is not: a cluster that is being swapped.
+/// In one run of seven some members are run by Patroni, at least one is not: a cluster that is being swapped. Never beside
+/// a namesake, whose key a Patroni takes for its own whoever wrote it.
 pub fn mix(draw: &mut Stream, shape: &mut ClusterShape) {
     let members = shape.members.len() as u64;
     let (mixed, swapped) = (draw.chance(MIXED), draw.between(1, members - 1));
     for _ in 0..swapped {
         let at = draw.below(members) as usize;
         if mixed {
+            shape.members.iter_mut().for_each(|m| m.goes_by = None);
             shape.members[at].runs = Runs::Patroni;
         }
     }
