@@ -442,7 +442,7 @@ fn each_kind_of_mistake_is_answered_in_its_own_words() {
         ("with tl 30s", "did you mean `ttl`?"),
         ("member a  patrony", "did you mean `patroni`?"),
         ("at 60s  swap a to tanits", "did you mean `tanist`?"),
-        ("at 60s  swop a to tanist", "did you mean `swap`?"),
+        ("at 60s  swapp a to tanist", "did you mean `swap`?"),
         ("at 60s  swap a tanist", "expected `to`"),
     ] {
         let said = complaint_about(line);

@@ -1,6 +1,7 @@
 //! Side tasks of an agent: looks, checkpoints, slots, reloads, questions to an upstream.
 //! Knows nothing of the exclusive lane.
 
+use crate::act::Trouble;
 use crate::due::{AgentDue, PgDue};
 use crate::event::What;
 use crate::marks::Mark;
@@ -32,13 +33,23 @@ impl World {
                 let slow = matches!(task, SideTask::Checkpoint);
                 let takes = match (silent, slow) {
                     (true, _) => deadline,
-                    (false, true) => self.chance.pg.span(Span::millis(20), Span::secs(2)),
+                    (false, true) => self.checkpoint_takes(seat),
                     (false, false) => quick,
                 };
                 let task = Box::new(task);
                 self.agent_due(seat, takes.min(deadline), AgentDue::SideDone { op, task });
             }
         }
+    }
+
+    /// CHECKPOINT, asked for over a session.
+    fn checkpoint_takes(&mut self, seat: Seat) -> Span {
+        let usual = self.chance.pg.span(Span::millis(20), Span::secs(2));
+        let trouble = self.pgs[seat.index()].meets(|trouble| match trouble {
+            Trouble::CheckpointTakes(span) => Some(span),
+            _ => None,
+        });
+        trouble.unwrap_or(usual)
     }
 
     pub(crate) fn looked(&mut self, seat: Seat, op: Option<OpId>) {
