@@ -300,8 +300,8 @@ impl Agent {
             // It needs WAL of its upstream to come up. That one may never send any again, and without one nobody does.
             Operation::Start { role, .. }
                 if self.rejoin.rewound != Rewound::Settled
-                    && self.somebody_else_leads()
-                    && aimed_at(role) != self.store.leader().map(|key| key.owner.clone()) =>
+                    && aimed_at(role) != self.store.leader().map(|key| key.owner.clone())
+                    && self.leader_can_be_followed() =>
             {
                 cancel(CancelReason::LeaderChanged)
             }
@@ -324,6 +324,13 @@ impl Agent {
             | Operation::CrashRecovery
             | Operation::DiscardData { .. } => wait,
         }
+    }
+
+    /// Somebody else leads and is ready: until then a server is started for nobody.
+    fn leader_can_be_followed(&self) -> bool {
+        let leader = self.store.leader().zip(self.store.cluster.as_ref());
+        let ready = leader.is_some_and(|(key, cluster)| self.upstream_of(cluster, key).is_ok());
+        ready && self.somebody_else_leads()
     }
 
     fn somebody_else_leads(&self) -> bool {
