@@ -2,7 +2,7 @@
 //! lets the duties and the decision follow from the whole of it, and names the next deadline.
 //! Knows nothing of clocks, sockets, processes; total: odd input becomes a note.
 
-use crate::copies::Copies;
+use crate::copies::{Copies, aimed_at};
 use crate::dcs::{DcsInput, DcsOutcome, DcsReply, Guard, Revision};
 use crate::decision::{AcquireReason, Decision, Waiting};
 use crate::effect::{Effect, EffectBody};
@@ -441,9 +441,12 @@ impl Agent {
         };
         match (operation, failed) {
             (Operation::Initdb | Operation::PostBootstrap, Some(why)) => self.founding_failed(&why),
-            (Operation::Start { .. }, Some(why)) => {
+            (Operation::Start { role, .. }, Some(why)) => {
                 self.founding_failed(&why);
-                let waits = self.local.server() == Server::Starting;
+                // Whoever leads had all the time to feed it. Started for nobody, or for one that is gone, it waited rightly.
+                let leader = self.store.leader().map(|key| &key.owner);
+                let fed = leader.is_some() && aimed_at(role).as_ref() == leader;
+                let waits = fed && self.local.server() == Server::Starting;
                 if waits && self.rejoin.rewound == Rewound::NotYetUp {
                     self.rejoin.rewound = Rewound::InVain;
                 }
@@ -504,6 +507,7 @@ impl Agent {
             term: source.term,
             timeline,
             copy: source.copy,
+            mine: None,
             divergence: crate::timeline::Divergence::None,
         });
     }

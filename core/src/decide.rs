@@ -6,9 +6,10 @@ use crate::agent::Agent;
 use crate::cluster::{Cluster, Initialize};
 use crate::copies::aimed_at;
 use crate::decision::{
-    AcquireReason, CancelReason, Decision, ElectionLoss, ExitReason, ReleaseReason, StartReason,
-    StopReason, Waiting,
+    AcquireReason, CancelReason, Decision, ExitReason, ReleaseReason, StartReason, StopReason,
+    Waiting,
 };
+use crate::election_loss::ElectionLoss;
 use crate::lane::InLane;
 use crate::leader_key::Key;
 use crate::local::Server;

@@ -23,6 +23,9 @@ pub struct Checked {
     /// The copy of the data that the leader had when it was asked: what it has since may be another's.
     #[serde(default)]
     pub copy: Option<CopyId>,
+    /// The timeline that this member's own WAL had reached.
+    #[serde(default)]
+    pub mine: Option<TimelineId>,
     pub divergence: Divergence,
 }
 
@@ -53,7 +56,8 @@ pub fn assess(
 }
 
 impl Agent {
-    /// The check stands as long as leader, term, the leader's timeline and its copy of the data are the same.
+    /// The check stands as long as leader, term, the leader's timeline and its copy of the data are the same. That WAL has
+    /// left the leader's is over, too, when its own server has found the way to another timeline, by an archive perhaps.
     pub fn valid_check(&self, leader: &LeaderKey) -> Option<&Checked> {
         let checked = self.rejoin.checked.as_ref()?;
         let member = self.store.cluster.as_ref()?.members.get(&leader.owner)?;
@@ -62,7 +66,12 @@ impl Agent {
             && checked.term == leader.term
             && checked.copy.as_ref().map(|copy| copy.0.as_str()) == member.copy_text()
             && published.is_none_or(|t| t <= checked.timeline);
-        same.then_some(checked)
+        (same && !self.has_moved_on(checked)).then_some(checked)
+    }
+
+    fn has_moved_on(&self, checked: &Checked) -> bool {
+        let branch = || self.local.branch().map(|branch| branch.timeline);
+        checked.divergence != Divergence::None && branch().is_some_and(|t| Some(t) > checked.mine)
     }
 
     /// What the leader said, and what follows from it for this member's WAL.
@@ -119,6 +128,7 @@ impl Agent {
                 term: leader.term,
                 timeline: facts.history.timeline,
                 copy: asked.copy,
+                mine: Some(branch.timeline),
                 divergence,
             });
         }

@@ -4,8 +4,9 @@
 
 use crate::agent::{Agent, Output};
 use crate::cluster::{Cluster, Initialize};
-use crate::decision::{AcquireReason, Decision, ElectionLoss, Waiting};
+use crate::decision::{AcquireReason, Decision, Waiting};
 use crate::effect::EffectBody;
+use crate::election_loss::ElectionLoss;
 use crate::iso::parse_iso;
 use crate::keys::FailoverKey;
 use crate::local::{Server, position};
@@ -435,8 +436,9 @@ impl Agent {
         let request = cluster.failover.as_ref().filter(|r| is_due(r, now));
         // Not by the one that is gone now: the candidate took the key and lost it before it had promoted. Who handed over
         // to it has everything.
-        let planned = request.is_some_and(|r| r.leader.is_some());
-        let broken_off = planned && request.is_some_and(|r| r.leader.as_ref() != former);
+        let planned = request.filter(|r| r.leader.is_some());
+        let handed_over = planned.is_some_and(|r| r.leader.as_ref() == former);
+        let broken_off = planned.is_some() && !handed_over;
         if vacancy != Vacancy::Released && !broken_off {
             return Ok(());
         }
@@ -444,7 +446,7 @@ impl Agent {
         let mine = position(status);
         // A hand-over publishes where the shutdown checkpoint begins, which its candidate has shown to have. After any
         // other release the end of what clients wrote has to do.
-        let lacks = mine < known.position() || (planned && mine == known.position());
+        let lacks = mine < known.position() || (handed_over && mine == known.position());
         if patient && lacks {
             let bytes = known.position().bytes_ahead_of(position(status));
             return Err(ElectionLoss::Lag { bytes, allowed: 0 });

@@ -5,8 +5,9 @@
 
 use crate::agent::Agent;
 use crate::cluster::{Cluster, Initialize};
-use crate::decision::{AcquireReason, Decision, ElectionLoss, Waiting};
+use crate::decision::{AcquireReason, Decision, Waiting};
 use crate::election::Ballot;
+use crate::election_loss::ElectionLoss;
 use crate::member::Tags;
 use crate::peer::PeerAnswer;
 use crate::postgres::ControlData;

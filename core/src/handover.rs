@@ -131,8 +131,10 @@ impl Agent {
         if !due || !vacant_for_long || self.paused() || !self.view_shows_write(keys::FAILOVER) {
             return;
         }
-        let loss = self.election.last_loss.as_ref();
-        if let Some(loss) = loss.filter(|loss| loss.is_of_my_wal()) {
+        // What stands in the way now, not in some earlier race.
+        if let Decision::Wait(Waiting::Election(loss)) = &self.decision
+            && loss.is_of_my_wal()
+        {
             let why = loss.to_string();
             self.drop_failover(now, &why, out);
         }

@@ -61,6 +61,7 @@ pub mod decision;
 pub mod divergence;
 pub mod effect;
 pub mod election;
+pub mod election_loss;
 pub mod exchange;
 pub mod fencer;
 pub mod fencing;

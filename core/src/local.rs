@@ -76,6 +76,7 @@ impl Local {
         if self.status_of != postmaster {
             self.status = None;
             self.status_of = postmaster;
+            self.silent_since = None;
             self.starting_since = None;
             self.shutting_down_since = None;
             self.may_yet_promote = None;

@@ -90,10 +90,11 @@ impl Agent {
                 seen.insert(name.clone(), now.mono);
             }
         }
-        let ttl = self.store.config.member_slots_ttl;
+        // Its key may have been there for a loop longer than it was last looked for.
+        let kept_for = self.store.config.member_slots_ttl + self.store.config.timing.loop_wait;
         let lapsed: Vec<String> = seen
             .iter()
-            .filter(|(_, at)| now.mono.since(**at) >= ttl)
+            .filter(|(_, at)| now.mono.since(**at) >= kept_for)
             .map(|(name, _)| name.clone())
             .collect();
         for name in &lapsed {

@@ -2,6 +2,7 @@
 
 use crate::agent::Agent;
 use crate::config::Timing;
+use crate::decision::{Decision, Waiting};
 use crate::handover::Phase;
 use crate::local::Server;
 use crate::postgres::{DataDir, Operation, StartAs};
@@ -24,6 +25,7 @@ impl Agent {
             state: self.state_word(),
             authority: self.authority(),
             holds_key: self.holds_key(),
+            stands_back: self.stands_back(),
             paused: self.paused(),
             config: self.store.config.clone(),
             observed: self.local.observed.clone(),
@@ -40,6 +42,10 @@ impl Agent {
             requests: self.requests.views(),
             decided_at: self.decided_at,
         }
+    }
+
+    fn stands_back(&self) -> bool {
+        matches!(&self.decision, Decision::Wait(Waiting::Election(loss)) if loss.is_of_another_branch())
     }
 
     pub fn role_word(&self) -> Role {

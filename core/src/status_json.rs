@@ -132,7 +132,7 @@ impl StatusBody {
             dcs_last_seen: view
                 .store_seen
                 .map_or(0, |seen| seen.wall.0.div_euclid(1_000_000)),
-            tags: view.tags.clone(),
+            tags: shown_tags(view),
             database_system_identifier: control.map(|c| c.system_id.0.clone()),
             pending_restart: status.is_some_and(|s| s.pending_restart).then_some(true),
             patroni: About {
@@ -143,6 +143,16 @@ impl StatusBody {
             tanist: Own::of(view, now),
         }
     }
+}
+
+/// A Patroni gives way to whoever has more WAL, on whichever timeline, unless that one says that it may not lead
+/// (`failover_limitation`).
+fn shown_tags(view: &View) -> Map<String, Value> {
+    let mut tags = view.tags.clone();
+    if view.stands_back {
+        tags.insert("nofailover".into(), Value::Bool(true));
+    }
+    tags
 }
 
 fn shown_role(view: &View, status: Option<&SqlStatus>) -> &'static str {

@@ -119,6 +119,8 @@ pub struct View {
     pub authority: Authority,
     /// This member holds the leader key as far as it knows (authority tells until when that may be acted on).
     pub holds_key: bool,
+    /// Its WAL is not the cluster's: it lets others lead, however far it goes.
+    pub stands_back: bool,
     pub paused: bool,
     pub config: Config,
     pub observed: Option<Observation>,

@@ -1,6 +1,10 @@
 //! What load balancers are told, as tables: a member in one situation, a path, the code and the reason.
 
+#[path = "support/sql.rs"]
+mod sql;
+
 use serde_json::{Map, json};
+use sql::status as sql;
 use std::collections::{BTreeMap, VecDeque};
 use tanist_core::cluster::Cluster;
 use tanist_core::config::Config;
@@ -21,30 +25,6 @@ const NOW: Now = Now {
     mono: Mono(100_000_000),
     wall: Wall(1_795_375_529_662_657),
 };
-
-fn sql(in_recovery: bool) -> SqlStatus {
-    SqlStatus {
-        in_recovery,
-        server_version: 150_014,
-        started_at: Wall(1_795_375_000_000_000),
-        timeline: TimelineId(1),
-        written: Lsn(if in_recovery { 0 } else { 50_331_784 }),
-        received: Lsn(if in_recovery { 50_331_784 } else { 0 }),
-        received_timeline: TimelineId(1),
-        replayed: Lsn(if in_recovery { 50_331_600 } else { 0 }),
-        replay_paused: false,
-        replayed_at: None,
-        streaming: in_recovery,
-        upstream: None,
-        upstream_slot: None,
-        slots: BTreeMap::new(),
-        standbys: Vec::new(),
-        limits: BTreeMap::new(),
-        own_timeline: false,
-        pending_restart: false,
-        synchronous_standby_names: String::new(),
-    }
-}
 
 fn cluster(pairs: &[(&str, &str)]) -> Cluster {
     let kv = |value: &str| KeyValue {
@@ -95,6 +75,7 @@ fn view(status: SqlStatus) -> View {
         state: State::Running,
         authority: Authority::None,
         holds_key: false,
+        stands_back: false,
         paused: false,
         config: Config::default(),
         observed: Some(observation),
@@ -445,6 +426,21 @@ fn a_peer_reads_of_a_member_what_the_member_meant() {
     assert_eq!(of_replica.position, Lsn(50_331_784));
     assert_eq!(of_replica.timeline, Some(TimelineId(1)));
     assert!(!of_replica.sees_leader);
+}
+
+/// A Patroni lets whoever is ahead have the key, on whichever timeline.
+#[test]
+fn who_diverged_tells_the_others_not_to_wait_for_it() {
+    let diverged = changed(replica(), |v| {
+        v.tags = json!({"nofailover": false}).as_object().unwrap().clone();
+        v.stands_back = true;
+    });
+    let shown = serde_json::to_value(StatusBody::of(&diverged, NOW)).unwrap();
+    assert_eq!(shown["tags"], json!({"nofailover": true}));
+    match read_back(&diverged) {
+        PeerAnswer::Status(status) => assert!(status.nofailover),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -1,33 +1,19 @@
 //! What one look at the own server says, where its parts were not seen at the same instant.
 
-use std::collections::BTreeMap;
+#[path = "support/sql.rs"]
+mod sql;
+
 use tanist_core::local::{Local, Server};
 use tanist_core::lsn::Lsn;
 use tanist_core::postgres::*;
-use tanist_core::time::{Mono, Wall};
+use tanist_core::time::Mono;
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 
 fn primary_on(timeline: u32, history: TimelineHistory) -> Local {
     let status = SqlStatus {
-        in_recovery: false,
-        server_version: 150_014,
-        started_at: Wall(0),
         timeline: TimelineId(timeline),
         written: Lsn(900),
-        received: Lsn::INVALID,
-        received_timeline: TimelineId(0),
-        replayed: Lsn::INVALID,
-        replay_paused: false,
-        replayed_at: None,
-        streaming: false,
-        upstream: None,
-        upstream_slot: None,
-        slots: BTreeMap::new(),
-        standbys: Vec::new(),
-        limits: BTreeMap::new(),
-        own_timeline: false,
-        pending_restart: false,
-        synchronous_standby_names: String::new(),
+        ..sql::status(false)
     };
     let mut local = Local::default();
     local.observe(Mono(1), look(Sql::Answered(status), history));

@@ -1,5 +1,7 @@
 //! The law of what a member says of itself: what is compared without having been made a value compares as the value does.
 
+#[path = "support/sql.rs"]
+mod sql;
 mod support;
 
 use proptest::collection::btree_map;
@@ -21,25 +23,15 @@ fn status() -> impl Strategy<Value = SqlStatus> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     (flags, 0..2u64, 0..2u64, 1..3u32).prop_map(
         |((in_recovery, streaming, pending_restart), written, received, timeline)| SqlStatus {
-            in_recovery,
             streaming,
             pending_restart,
             written: Lsn(written),
             received: Lsn(received),
             replayed: Lsn(0),
             timeline: TimelineId(timeline),
-            server_version: 150_000,
-            started_at: support::at(0).wall,
             received_timeline: TimelineId(timeline),
-            replay_paused: false,
-            replayed_at: None,
-            upstream: None,
-            upstream_slot: None,
-            slots: BTreeMap::new(),
-            standbys: Vec::new(),
-            limits: BTreeMap::new(),
-            own_timeline: false,
-            synchronous_standby_names: String::new(),
+            started_at: support::at(0).wall,
+            ..sql::status(in_recovery)
         },
     )
 }

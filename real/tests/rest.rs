@@ -1,6 +1,9 @@
 //! The REST server over real sockets: codes, bodies and headers of a scripted view, requests that go to a
 //! scripted agent and come back, and clients that do not behave.
 
+#[path = "../../core/tests/support/sql.rs"]
+mod sql;
+
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
@@ -18,11 +21,10 @@ use tanist_core::config::Config;
 use tanist_core::dcs::{KeyValue, LeaseId, Revision, Snapshot};
 use tanist_core::input::Input;
 use tanist_core::leader_key::Authority;
-use tanist_core::lsn::Lsn;
 use tanist_core::name::Term;
 use tanist_core::operator::{Answer, OperatorRequest, Refusal};
 use tanist_core::postgres::*;
-use tanist_core::time::{Span, Wall};
+use tanist_core::time::Span;
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 use tanist_core::view::{Role, State, Told, View};
 
@@ -51,30 +53,6 @@ fn keys() -> Cluster {
     })
 }
 
-fn sql() -> SqlStatus {
-    SqlStatus {
-        in_recovery: false,
-        server_version: 150_014,
-        started_at: Wall(1_795_375_000_000_000),
-        timeline: TimelineId(1),
-        written: Lsn(50_331_784),
-        received: Lsn(0),
-        received_timeline: TimelineId(0),
-        replayed: Lsn(0),
-        replay_paused: false,
-        replayed_at: None,
-        streaming: false,
-        upstream: None,
-        upstream_slot: None,
-        slots: BTreeMap::new(),
-        standbys: Vec::new(),
-        limits: BTreeMap::new(),
-        own_timeline: false,
-        pending_restart: false,
-        synchronous_standby_names: String::new(),
-    }
-}
-
 fn primary() -> View {
     let now = clock::now();
     let told = Told {
@@ -94,6 +72,7 @@ fn primary() -> View {
             term: Term(3),
         },
         holds_key: true,
+        stands_back: false,
         paused: false,
         config: Config::default(),
         observed: Some(Observation {
@@ -102,7 +81,7 @@ fn primary() -> View {
                 postmaster: Some(77),
                 backends: 5,
             },
-            sql: Sql::Answered(sql()),
+            sql: Sql::Answered(sql::status(false)),
             history: TimelineHistory::bare(TimelineId(1)),
             promoted: Vec::new(),
             standby_signal: false,

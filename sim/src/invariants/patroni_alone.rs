@@ -12,16 +12,35 @@
 //! - S27: a Patroni gives its key away after its stop, whether or not anybody has its shutdown checkpoint.
 //! - S02, S03, S05, S10, S11, S12, S15, S16, S18, S19, S23, S24, L04, L08, L09, L10, S29 are promises about what an agent of
 //!   Tanist does or rests on. Of a Patroni's own deeds nothing is promised here.
+//! - L01, L02, L06: a Patroni that is ended in the middle of initdb leaves its claim on the `initialize` key, which no lease is
+//!   under: nobody founds the cluster until a person has taken the key away.
+//! - L01, L02, L06: a Patroni that was frozen takes the key again as the primary that it was, whoever has opened a timeline
+//!   since. Where that one's history is in the archive no standby of its own starts.
 //! - L02: a Patroni whose WAL is not a prefix of the leader's, or that asks for what the leader has removed, is repaired by
 //!   its own rules, or by a person. Any other has to stream, whoever leads.
 
 use crate::wire::Seat;
 use crate::world::World;
+use tanist_core::dcs::LeaseId;
+use tanist_core::keys::INITIALIZE;
 
 impl World {
     /// It is run by Patroni and does not hold the leader key.
     pub(crate) fn is_past_its_lock(&self, seat: Seat) -> bool {
         self.is_patroni(seat) && self.leader_seat() != Some(seat)
+    }
+
+    /// Nobody has ever led, and an empty claim without a lease stands in the way.
+    pub(crate) fn is_claimed_for_good(&self) -> bool {
+        let claim = self.store.get(INITIALIZE);
+        let left = claim.is_some_and(|kv| kv.value.is_empty() && kv.lease == LeaseId::NONE);
+        left && self.oracle.evidence.ever_led.is_none()
+    }
+
+    /// The leader is a Patroni, and the newest timeline of the archive is not its own: it leads where the cluster was before.
+    pub(crate) fn is_led_by_a_relic(&self) -> bool {
+        let leader = self.leader_seat().filter(|seat| self.is_patroni(*seat));
+        leader.is_some_and(|seat| self.foreign_line(seat).is_some())
     }
 
     /// What it serves need not be what its timeline's number says.

@@ -51,10 +51,8 @@ impl World {
         let (Some(_), Some(seen)) = (held, self.member_seen(name)) else {
             return self.oracle.fine(Invariant::SlotsKept);
         };
-        let config = self.config_in_force();
-        // An agent has seen it in its last loop before the key went.
-        let seen_in_loop = now.since(seen) + config.timing.loop_wait;
-        let verdict = match seen_in_loop >= config.member_slots_ttl {
+        let kept_for = self.config_in_force().member_slots_ttl;
+        let verdict = match now.since(seen) >= kept_for {
             true => Ok(()),
             false => Err(format!(
                 "{} drops the slot {name}, whose member was seen at {seen}",
