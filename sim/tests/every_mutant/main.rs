@@ -4,6 +4,7 @@
 //! `TANIST_ONLY=decide,tenure` tries these files alone, `TANIST_EVERY=10` every tenth mutant; `TANIST_MINUTES=30` ends
 //! after that long. What is known stays in `target/every-mutant`, and `reports/cargo-mutants.md` is written from it.
 
+mod copied;
 mod kept;
 mod listed;
 mod page;
@@ -12,7 +13,6 @@ mod switched;
 mod tree;
 mod trial;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use trial::Depth;
@@ -94,8 +94,8 @@ fn number(name: &str) -> Option<usize> {
 }
 
 fn scenarios(root: &Path) -> Vec<PathBuf> {
-    let mut texts = BTreeMap::new();
-    tree::collect(root, &root.join("scenarios"), &mut texts);
-    let names = texts.into_keys().filter(|name| name.ends_with(".scn"));
+    let names = copied::read(root, &["scenarios"])
+        .into_keys()
+        .filter(|name| name.ends_with(".scn"));
     names.map(PathBuf::from).collect()
 }

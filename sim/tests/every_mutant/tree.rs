@@ -1,6 +1,7 @@
 //! The copy of the sources in which every mutant stands behind a switch, and what it is built to. Mutants that are no
 //! Rust are found out by the compiler: what it complains of is left off, until it builds.
 
+use super::copied::{self, Texts};
 use super::listed::Mutant;
 use super::sites::Numbered;
 use super::switched;
@@ -9,16 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-
-/// What the copy needs of the workspace.
-const COPIED: [&str; 6] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "rust-toolchain.toml",
-    "core",
-    "sim",
-    "real",
-];
 
 /// Enough for mutants of which one hides the next from the compiler.
 const BUILDS_MAX: usize = 40;
@@ -76,25 +67,10 @@ pub struct Built {
     pub fingerprint: String,
 }
 
-/// All texts of `at`, by their path below `root`.
-pub fn collect(root: &Path, at: &Path, sources: &mut BTreeMap<String, String>) {
-    if at.is_dir() {
-        let entries = std::fs::read_dir(at).expect("a folder of the sources can be read");
-        for entry in entries {
-            collect(root, &entry.expect("an entry").path(), sources);
-        }
-    } else if let (Ok(below), Ok(text)) = (at.strip_prefix(root), std::fs::read_to_string(at)) {
-        sources.insert(below.display().to_string(), text);
-    }
-}
-
 /// The copy with all of `mutants` that are Rust, built below `target`.
 pub fn build(root: &Path, target: &Path, mutants: &[Mutant]) -> Built {
     let tree = target.join("tree");
-    let mut sources = BTreeMap::new();
-    for part in COPIED {
-        collect(root, &root.join(part), &mut sources);
-    }
+    let sources = copied::sources(root);
     // Found out once for these sources.
     let known = target.join(format!("unviable-{}.txt", fingerprint(root, &["core/src"])));
     let mut unviable = read_unviable(&known, mutants);
@@ -102,7 +78,7 @@ pub fn build(root: &Path, target: &Path, mutants: &[Mutant]) -> Built {
         let mut copy = sources.clone();
         let nowhere = switch_all(&mut copy, mutants, &unviable);
         unviable.extend(nowhere);
-        write(&tree, &copy);
+        copied::write(&tree, &copy);
         let built = build_simulator(&tree, target);
         if built.status.success() {
             let names = unviable.iter().map(|id| mutants[*id].name.clone() + "\n");
@@ -134,21 +110,13 @@ fn read_unviable(known: &Path, mutants: &[Mutant]) -> BTreeSet<usize> {
 
 /// What tells these texts from others.
 pub fn fingerprint(root: &Path, folders: &[&str]) -> String {
-    let mut sources = BTreeMap::new();
-    for folder in folders {
-        collect(root, &root.join(folder), &mut sources);
-    }
     let mut hasher = DefaultHasher::new();
-    sources.hash(&mut hasher);
+    copied::read(root, folders).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
 /// Puts the mutants into the copy; those that found no place are returned.
-fn switch_all(
-    copy: &mut BTreeMap<String, String>,
-    mutants: &[Mutant],
-    left_off: &BTreeSet<usize>,
-) -> BTreeSet<usize> {
+fn switch_all(copy: &mut Texts, mutants: &[Mutant], left_off: &BTreeSet<usize>) -> BTreeSet<usize> {
     let mut by_file: BTreeMap<&str, Vec<Numbered<'_>>> = BTreeMap::new();
     let mut nowhere: BTreeSet<usize> = BTreeSet::new();
     for (id, mutant) in mutants.iter().enumerate() {
@@ -163,30 +131,8 @@ fn switch_all(
         *text = out;
         nowhere.retain(|id| !placed.contains(id));
     }
-    let library = copy.get_mut("core/src/lib.rs").expect("the core is there");
-    library.push_str("pub mod mutant;\n");
-    let switch = SWITCH.replace("COUNT", &mutants.len().to_string());
-    copy.insert("core/src/mutant.rs".into(), switch);
+    copied::add_switch(copy, SWITCH.replace("COUNT", &mutants.len().to_string()));
     nowhere
-}
-
-fn write(tree: &Path, sources: &BTreeMap<String, String>) {
-    let mut left = BTreeMap::new();
-    for part in COPIED {
-        collect(tree, &tree.join(part), &mut left);
-    }
-    for file in left.keys().filter(|file| !sources.contains_key(*file)) {
-        std::fs::remove_file(tree.join(file)).expect("what is no source any more can be removed");
-    }
-    // What did not change is not built again.
-    for (file, text) in sources
-        .iter()
-        .filter(|(file, text)| left.get(*file) != Some(text))
-    {
-        let path = tree.join(file);
-        std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
-        std::fs::write(&path, text).expect("the copy can be written");
-    }
 }
 
 /// The simulator runs long, and is built again with each change of core: little optimised, both cost least.

@@ -3,6 +3,8 @@
 //! The copy is built once, in a target folder of its own. `make hunt`: does the swarm alone come upon them, too?
 
 mod alone;
+#[path = "../every_mutant/copied.rs"]
+mod copied;
 mod list;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -11,16 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tanist_sim::library;
-
-/// What the copy needs of the workspace.
-const COPIED: [&str; 6] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "rust-toolchain.toml",
-    "core",
-    "sim",
-    "real",
-];
 
 const SWITCH: &str = "//! Which deliberate bug is switched on.
 
@@ -82,26 +74,11 @@ fn pairs(root: &Path, all: &BTreeMap<String, Mutant>) -> Vec<(String, PathBuf)> 
     pairs
 }
 
-/// All texts of `at`, by their path below `root`.
-fn collect(root: &Path, at: &Path, sources: &mut BTreeMap<String, String>) {
-    if at.is_dir() {
-        let entries = std::fs::read_dir(at).expect("a folder of the sources can be read");
-        for entry in entries {
-            collect(root, &entry.expect("an entry").path(), sources);
-        }
-    } else if let (Ok(below), Ok(text)) = (at.strip_prefix(root), std::fs::read_to_string(at)) {
-        sources.insert(below.display().to_string(), text);
-    }
-}
-
 /// The simulator of the copy, built.
 fn build(root: &Path, all: &BTreeMap<String, Mutant>) -> PathBuf {
     let target = root.join("target/mutants");
     let tree = target.join("tree");
-    let mut sources = BTreeMap::new();
-    for part in COPIED {
-        collect(root, &root.join(part), &mut sources);
-    }
+    let mut sources = copied::sources(root);
     for (name, mutant) in all {
         for edit in &mutant.edits {
             let text = sources
@@ -110,27 +87,8 @@ fn build(root: &Path, all: &BTreeMap<String, Mutant>) -> PathBuf {
             *text = replaced(name, edit, text);
         }
     }
-    let library = sources
-        .get_mut("core/src/lib.rs")
-        .expect("the core is there");
-    library.push_str("pub mod mutant;\n");
-    sources.insert("core/src/mutant.rs".into(), SWITCH.into());
-    let mut left = BTreeMap::new();
-    for part in COPIED {
-        collect(&tree, &tree.join(part), &mut left);
-    }
-    for file in left.keys().filter(|file| !sources.contains_key(*file)) {
-        std::fs::remove_file(tree.join(file)).expect("what is no source any more can be removed");
-    }
-    for (file, text) in &sources {
-        let path = tree.join(file);
-        // What did not change is not built again.
-        if std::fs::read_to_string(&path).is_ok_and(|there| there == *text) {
-            continue;
-        }
-        std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
-        std::fs::write(&path, text).expect("the copy can be written");
-    }
+    copied::add_switch(&mut sources, SWITCH.into());
+    copied::write(&tree, &sources);
     let built = Command::new(env!("CARGO"))
         .args(["build", "--profile", "swarm", "-p", "tanist-sim", "--bin"])
         .args(["tanist-sim", "--target-dir"])
