@@ -116,14 +116,15 @@ impl Agent {
         }
     }
 
-    /// The leader is gone, I am whom it was to hand over to, and cannot take the key with the WAL that I have: a member
-    /// that runs Patroni would wait for me as long as the request stands.
+    /// The leader is gone, I am the one or one of those whom it was to hand over to, and cannot take the key with the WAL that
+    /// I have: a member that runs Patroni would wait for me as long as the request stands.
     fn give_way(&mut self, now: Now, out: &mut Output) {
         let Some(cluster) = self.store.cluster.as_ref().filter(|c| c.is_unlocked()) else {
             return;
         };
         let me = &self.settings.name;
-        let planned = |r: &&FailoverKey| r.leader.is_some() && r.member.as_ref() == Some(me);
+        let to_me = |r: &FailoverKey| r.member.as_ref().is_none_or(|candidate| candidate == me);
+        let planned = |r: &&FailoverKey| r.leader.as_ref().is_some_and(|l| l != me) && to_me(r);
         let named = cluster.failover.as_ref().filter(planned);
         let late = |(since, _): (Mono, Vacancy)| now.mono.since(since) > HAND_OVER_FIRST;
         let vacant_for_long = self.store.vacant.is_some_and(late);

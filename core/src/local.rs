@@ -222,17 +222,15 @@ impl Local {
             return Some(position(status));
         }
         let control = self.control()?;
+        // A fork lies on a record boundary, so the checkpoint's record is shared exactly if the fork comes after its start.
+        let checkpoint = Lsn(control.checkpoint.0.saturating_add(1));
         // With `standby.signal` it is a copy that has not been started: nothing but its source's WAL is in it.
         let standby = self.observed.as_ref().is_some_and(|o| o.standby_signal);
         if !control.state.was_primary() || (standby && !control.state.is_clean()) {
-            return Some(control.min_recovery_end.max(control.checkpoint));
+            return Some(control.min_recovery_end.max(checkpoint));
         }
-        // The last record of a clean stop is the shutdown checkpoint. A fork lies on a record boundary, so
-        // the record is shared exactly if the fork comes after its start.
-        control
-            .state
-            .is_clean()
-            .then(|| Lsn(control.checkpoint.0.saturating_add(1)))
+        // The last record of a clean stop is the shutdown checkpoint.
+        control.state.is_clean().then_some(checkpoint)
     }
 
     /// The same as a position on its timeline, with where that timeline began.

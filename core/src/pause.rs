@@ -16,8 +16,14 @@ impl Agent {
     /// A command for this very member acts even in pause, until what it asked for is there: a server that a restart,
     /// a reinit or a switchover took down is not left down.
     pub fn is_commanded_in_pause(&self) -> bool {
-        let under_way = self.rejoin.by_command || self.handover.is_some();
-        under_way || self.requests.restart_wanted() || self.is_named_in_pause()
+        // A reinit waits for a leader, and touches nothing until there is one.
+        let leaderless = self.store.leader().is_none();
+        let waits = self.rejoin.reinit && leaderless;
+        let under_way = self.rejoin.by_command && !waits;
+        under_way
+            || self.handover.is_some()
+            || self.requests.restart_wanted()
+            || self.is_named_in_pause()
     }
 
     /// The request of an operator makes this standby the leader; in pause nothing else does.

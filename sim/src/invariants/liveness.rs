@@ -107,8 +107,7 @@ impl World {
         self.oracle.assumptions.hold(&sound)
             && !self.is_forgotten()
             && !self.is_misnamed()
-            && !self.is_claimed_for_good()
-            && !self.is_led_by_a_relic()
+            && !self.is_spoilt_by_a_patroni()
             && !self.is_promoted_astray()
             && !self.is_paused()
             && self.shape.commit_mode == crate::shape::CommitMode::Async

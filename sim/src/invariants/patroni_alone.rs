@@ -16,6 +16,7 @@
 //!   under: nobody founds the cluster until a person has taken the key away.
 //! - L01, L02, L06: a Patroni that was frozen takes the key again as the primary that it was, whoever has opened a timeline
 //!   since. Where that one's history is in the archive no standby of its own starts.
+//! - L01, L02, L06: a Patroni that is ended between initdb and its post-bootstrap leads without the roles that others clone with.
 //! - L02: a Patroni whose WAL is not a prefix of the leader's, or that asks for what the leader has removed, is repaired by
 //!   its own rules, or by a person. Any other has to stream, whoever leads.
 
@@ -30,17 +31,20 @@ impl World {
         self.is_patroni(seat) && self.leader_seat() != Some(seat)
     }
 
+    /// A Patroni has left the cluster in a state out of which only a person helps.
+    pub(crate) fn is_spoilt_by_a_patroni(&self) -> bool {
+        let leader = self.leader_seat().filter(|seat| self.is_patroni(*seat));
+        // The newest timeline of the archive is not its own: it leads where the cluster was before.
+        let relic = |seat| self.foreign_line(seat).is_some();
+        let without_roles = |seat: Seat| self.pgs[seat.index()].dir.roles_owed;
+        self.is_claimed_for_good() || leader.is_some_and(|seat| relic(seat) || without_roles(seat))
+    }
+
     /// Nobody has ever led, and an empty claim without a lease stands in the way.
-    pub(crate) fn is_claimed_for_good(&self) -> bool {
+    fn is_claimed_for_good(&self) -> bool {
         let claim = self.store.get(INITIALIZE);
         let left = claim.is_some_and(|kv| kv.value.is_empty() && kv.lease == LeaseId::NONE);
         left && self.oracle.evidence.ever_led.is_none()
-    }
-
-    /// The leader is a Patroni, and the newest timeline of the archive is not its own: it leads where the cluster was before.
-    pub(crate) fn is_led_by_a_relic(&self) -> bool {
-        let leader = self.leader_seat().filter(|seat| self.is_patroni(*seat));
-        leader.is_some_and(|seat| self.foreign_line(seat).is_some())
     }
 
     /// What it serves need not be what its timeline's number says.

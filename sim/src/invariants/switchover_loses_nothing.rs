@@ -1,24 +1,35 @@
 //! S27: a planned switchover whose leader stopped cleanly loses no commit, asynchronous mode included: the key
 //! is freed only when the chosen member holds the shutdown checkpoint, which is the last record of the old
-//! leader's WAL. An agent that is asked to end hands over to nobody in particular. Rests on A3, A4, A5.
+//! leader's WAL. An agent that is asked to end hands over to nobody in particular. Rests on A3, A4, A5. Promised for as long
+//! as who lacks the end leaves the race to those who have it: later it may be that none of them comes back. That nobody
+//! throws it away is promised for ever.
 
 use super::Invariant;
 use super::assumptions::Assumption;
 use crate::host::Wanted;
 use crate::marks::Mark;
+use crate::moment::Moment;
 use crate::pg::wal::Position;
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::iso::parse_iso;
 use tanist_core::keys::FailoverKey;
 use tanist_core::postgres::DbState;
+use tanist_core::time::Span;
 
 /// A leader gave its key away after a clean stop.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HandedOver {
     pub by: Seat,
     pub end: Position,
+    /// When the key was last free: the candidate may have taken it and lost it again.
+    pub free_since: Moment,
+    /// Who had the end then.
+    pub held_by: Vec<Seat>,
 }
+
+/// 12 s by the clock of whoever waits, which may be a little fast.
+const PRECEDENCE: Span = Span::millis(11_900);
 
 impl World {
     /// The leader key changed from `before` to `after`: was it given away on request?
@@ -28,6 +39,26 @@ impl World {
         before: Option<&str>,
         after: Option<&str>,
     ) {
+        let now = self.now();
+        let late = match (&mut self.oracle.evidence.handed_over, after) {
+            (Some(handed), None) => {
+                handed.free_since = now;
+                false
+            }
+            (Some(handed), Some(_)) => {
+                let late = now.since(handed.free_since) >= PRECEDENCE;
+                let handed = handed.clone();
+                late && handed
+                    .held_by
+                    .iter()
+                    .all(|seat| self.holds(*seat, handed.end))
+            }
+            (None, _) => false,
+        };
+        if late {
+            self.oracle.evidence.handed_over = None;
+            return self.oracle.set_aside(Invariant::SwitchoverLosesNothing);
+        }
         let Some(by) = by.filter(|_| after.is_none()) else {
             return;
         };
@@ -38,10 +69,25 @@ impl World {
         let planned = self.switchover_is_due(by) && self.hosts[by.index()].wanted == Wanted::Up;
         let clean = pg.server.is_none() && pg.dir.control.state == DbState::ShutDown;
         let end = pg.dir.wal;
-        self.oracle.evidence.handed_over = (planned && clean).then_some(HandedOver { by, end });
+        self.oracle.evidence.handed_over = (planned && clean).then_some(HandedOver {
+            by,
+            end,
+            free_since: now,
+            held_by: self.who_holds(end),
+        });
         if planned && clean {
             self.mark(Mark::OrderlyHandOver);
         }
+    }
+
+    fn who_holds(&self, end: Position) -> Vec<Seat> {
+        let everybody = (0..self.pgs.len() as u8).map(Seat);
+        everybody.filter(|seat| self.holds(*seat, end)).collect()
+    }
+
+    fn holds(&self, seat: Seat, end: Position) -> bool {
+        let dir = &self.pgs[seat.index()].dir;
+        dir.is_whole() && self.wal.is_prefix(end, dir.wal)
     }
 
     /// Is a switchover asked for, for now? One for later says nothing of a release before its time.

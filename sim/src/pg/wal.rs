@@ -231,6 +231,7 @@ impl Wal {
 
     /// Is everything up to `a` also in the WAL that ends at `b`?
     pub fn is_prefix(&self, a: Position, b: Position) -> bool {
+        let a = self.written_at(a);
         let mut b = b;
         loop {
             if a.branch == b.branch {
@@ -247,6 +248,18 @@ impl Wal {
                 None => return false,
             }
         }
+    }
+
+    /// Where nothing follows yet of what a crash made another branch of, there is but the branch that it came from.
+    fn written_at(&self, end: Position) -> Position {
+        let mut at = end;
+        while let Some(parent) = self.branch(at.branch).parent
+            && at.lsn <= parent.lsn
+            && self.timeline(parent.branch) == self.timeline(at.branch)
+        {
+            at.branch = parent.branch;
+        }
+        at
     }
 
     /// The last position that both share. `None`: they come from different clusters.
@@ -369,6 +382,7 @@ mod tests {
         let copy = wal.append(root, 100, Some(CommitId(2)));
         assert_eq!(wal.timeline(copy.branch), TimelineId(1));
         assert!(!wal.is_prefix(copy, original) && !wal.is_prefix(original, copy));
+        assert!(wal.is_prefix(wal.cut_at(copy, root.lsn), original));
         assert_ne!(wal.hash_at(copy), wal.hash_at(original));
     }
 
