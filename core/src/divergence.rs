@@ -6,6 +6,7 @@
 
 use crate::agent::Agent;
 use crate::cluster::LeaderKey;
+use crate::local::Server;
 use crate::lsn::Lsn;
 use crate::name::{MemberName, Term};
 use crate::postgres::{ControlData, CopyId, UpstreamFacts};
@@ -212,9 +213,11 @@ impl Agent {
     }
 
     /// A former upstream may have gone on sending after an older look: what it sent last is what has to be compared.
+    /// What a server has that runs and does not answer is known to nobody.
     pub fn knows_its_end(&self, now: Now) -> bool {
-        self.local
-            .looked_at
-            .is_some_and(|at| at >= self.store.leader_since && now.mono.since(at) < FACTS_AGE_MAX)
+        let new = |at| at >= self.store.leader_since && now.mono.since(at) < FACTS_AGE_MAX;
+        let tells = self.local.is_answering() || self.local.server() == Server::Down;
+        // What is to be thrown away need not be known.
+        (tells || self.rejoin.reinit) && self.local.looked_at.is_some_and(new)
     }
 }

@@ -216,10 +216,14 @@ impl Local {
     }
 
     /// One past the last byte of WAL that this member certainly holds: for the comparison with a fork point.
-    /// `None`: unclean former primary, whose end only crash recovery can find.
+    /// `None`: a running server that does not answer, or an unclean former primary, whose end only crash recovery can find.
     pub fn wal_end(&self) -> Option<Lsn> {
         if let Some(status) = self.answered() {
             return Some(position(status));
+        }
+        // What a server has received that runs and does not answer is known to nobody.
+        if self.server() != Server::Down {
+            return None;
         }
         let control = self.control()?;
         // A fork lies on a record boundary, so the checkpoint's record is shared exactly if the fork comes after its start.

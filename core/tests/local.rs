@@ -3,6 +3,7 @@
 #[path = "support/sql.rs"]
 mod sql;
 
+use std::collections::BTreeMap;
 use tanist_core::local::{Local, Server};
 use tanist_core::lsn::Lsn;
 use tanist_core::postgres::*;
@@ -37,6 +38,20 @@ fn look(sql: Sql, history: TimelineHistory) -> Observation {
     }
 }
 
+fn control(state: DbState, min_recovery_end: Lsn) -> ControlData {
+    ControlData {
+        system_id: SystemId("1".into()),
+        state,
+        checkpoint: Lsn(100),
+        timeline: TimelineId(1),
+        min_recovery_end,
+        min_recovery_timeline: TimelineId(1),
+        wal_log_hints: false,
+        data_checksums: true,
+        standby_minimums: BTreeMap::new(),
+    }
+}
+
 /// A primary is ended for its silence. One with too many clients, or with another password, serves those that it has.
 #[test]
 fn only_a_look_without_any_answer_is_silence() {
@@ -51,6 +66,46 @@ fn only_a_look_without_any_answer_is_silence() {
     assert_eq!(silent_since(3, Sql::Silent("late".into())), Some(Mono(3)));
     assert_eq!(silent_since(4, Sql::Silent("late".into())), Some(Mono(3)));
     assert_eq!(silent_since(5, Sql::Refused("too many".into())), None);
+}
+
+/// A standby on disk says where it begins to recover, which is before everything that it has received since.
+#[test]
+fn where_the_wal_of_a_silent_server_ends_is_unknown() {
+    let control = control(DbState::InArchiveRecovery, Lsn(200));
+    let mut local = Local::default();
+    let mut end = |sql: Sql, postmaster| {
+        let mut seen = look(sql, TimelineHistory::bare(TimelineId(1)));
+        seen.data_dir = DataDir::Present(control.clone());
+        seen.processes = Processes {
+            postmaster,
+            backends: 0,
+        };
+        local.observe(Mono(1), seen);
+        local.wal_end()
+    };
+    assert_eq!(
+        end(Sql::Answered(sql::status(true)), Some(7)),
+        Some(Lsn(50_331_784))
+    );
+    assert_eq!(end(Sql::Silent("late".into()), Some(7)), None);
+    assert_eq!(end(Sql::Starting, Some(7)), None);
+    assert_eq!(end(Sql::NotRunning, None), Some(Lsn(200)));
+}
+
+/// Its last record is that of the checkpoint: where a leader forked at its start, this server is past the fork.
+#[test]
+fn a_checkpoint_is_there_from_its_first_byte_on() {
+    let history = TimelineHistory::bare(TimelineId(1));
+    let mut seen = look(Sql::NotRunning, history);
+    seen.processes.postmaster = None;
+    seen.processes.backends = 0;
+    seen.standby_signal = true;
+    let mut local = Local::default();
+    for state in [DbState::InProduction, DbState::ShutDown] {
+        seen.data_dir = DataDir::Present(control(state, Lsn::INVALID));
+        local.observe(Mono(1), seen.clone());
+        assert_eq!(local.wal_end(), Some(Lsn(101)));
+    }
 }
 
 /// A look reads the history files, then the server is promoted, then the look asks the server. Published, it named the

@@ -225,13 +225,13 @@ impl World {
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
     }
 
-    /// The newest timeline of the archive was opened by hand, and nothing here is on it: PostgreSQL starts no standby until
+    /// The newest timeline of the archive was opened by hand, or by a Patroni without the key, and nothing here is on it: PostgreSQL starts no standby until
     /// a person has taken the history file away.
     fn is_led_astray(&self, seat: Seat) -> bool {
-        let by_hand = &self.oracle.evidence.promoted_by_hand;
+        let astray = &self.oracle.evidence.opened_astray;
         let foreign = self.foreign_line(seat);
         foreign.is_some_and(|line| {
-            by_hand
+            astray
                 .iter()
                 .any(|branch| self.wal.history(*branch) == line)
         })
@@ -247,11 +247,11 @@ impl World {
         }
     }
 
-    /// Somebody promoted a server by hand, and none of those on the newest timeline may lead: each is barred, or lacks more
+    /// Somebody promoted a server by hand, or a Patroni did without the key, and none of those on the newest timeline may lead: each is barred, or lacks more
     /// of what the last leader published than may be lost. What they have would be lost if another led, so a person
     /// has to say.
     fn is_promoted_astray(&self) -> bool {
-        if self.oracle.evidence.promoted_by_hand.is_empty() {
+        if self.oracle.evidence.opened_astray.is_empty() {
             return false;
         }
         let may_lead = (0u8..)
@@ -282,7 +282,7 @@ impl World {
     }
 
     fn opened_by_hand(&self, dir: &DataDir) -> bool {
-        self.oracle.evidence.promoted_by_hand.iter().any(|branch| {
+        self.oracle.evidence.opened_astray.iter().any(|branch| {
             let start = self.wal.start_of(*branch);
             self.wal.is_prefix(start, dir.wal)
         })

@@ -134,8 +134,8 @@ pub struct Evidence {
     pub member_seen: BTreeMap<String, Moment>,
     /// When somebody wrote `initialize` past the agents.
     pub initialize_by_hand: Option<tanist_core::dcs::Revision>,
-    /// The branches that somebody opened by promoting a server past its agent.
-    pub promoted_by_hand: Vec<crate::pg::wal::BranchId>,
+    /// The branches that somebody opened by promoting a server past its agent, or a Patroni without the leader key.
+    pub opened_astray: Vec<crate::pg::wal::BranchId>,
     /// What the store's configuration said last.
     pub config: stored_config::StoredConfig,
     /// Greatest revision that each life decided from.

@@ -45,6 +45,10 @@ impl World {
                 continue;
             }
             if self.is_patroni(seat) {
+                // What an agent of Tanist had before holds until it leads by a lease of its own.
+                if self.patroni_says_primary(seat) {
+                    self.oracle.evidence.deadlines.remove(&seat);
+                }
                 self.oracle.set_aside(Invariant::NoWriterPastDeadline);
                 continue;
             }

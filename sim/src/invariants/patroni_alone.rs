@@ -14,6 +14,8 @@
 //!   Tanist does or rests on. Of a Patroni's own deeds nothing is promised here.
 //! - L01, L02, L06: a Patroni that is ended in the middle of initdb leaves its claim on the `initialize` key, which no lease is
 //!   under: nobody founds the cluster until a person has taken the key away.
+//! - L01, L02, L06: where a Patroni that has lost the key unseen promotes its server into the archive, no standby starts that
+//!   is not on its timeline.
 //! - L01, L02, L06: a Patroni that was frozen takes the key again as the primary that it was, whoever has opened a timeline
 //!   since. Where that one's history is in the archive no standby of its own starts.
 //! - L01, L02, L06: a Patroni that is ended between initdb and its post-bootstrap leads without the roles that others clone with.

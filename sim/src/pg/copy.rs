@@ -163,6 +163,7 @@ impl World {
         dir.oldest = begin_of_segment(theirs.control.checkpoint);
         dir.newest_known = self.wal.history(theirs.wal.branch).clone();
         dir.corrupt = theirs.corrupt;
+        dir.corrupted_by_patroni = theirs.corrupted_by_patroni;
         // The adapter leaves the signal, since the copied control file is the primary's own.
         dir.standby_signal = true;
         dir.control = Control {
@@ -251,7 +252,12 @@ impl World {
             return refuse("could not write to target file: No space left on device");
         }
         self.rewound(seat, common, &theirs);
-        self.pgs[seat.index()].dir.corrupt |= self.taken_for_common(&mine, &theirs) > common.lsn;
+        if self.taken_for_common(&mine, &theirs) > common.lsn {
+            let by_patroni = self.is_patroni(seat);
+            let dir = &mut self.pgs[seat.index()].dir;
+            dir.corrupt = true;
+            dir.corrupted_by_patroni |= by_patroni;
+        }
         Ended::Done
     }
 
@@ -307,6 +313,7 @@ impl World {
         dir.oldest = begins.min(theirs.oldest);
         dir.newest_known = theirs.newest_known.clone();
         dir.corrupt = theirs.corrupt;
+        dir.corrupted_by_patroni = theirs.corrupted_by_patroni;
         dir.slots.clear();
         dir.segments = Segments::default();
         dir.standby_signal = true;

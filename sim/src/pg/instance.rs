@@ -66,6 +66,8 @@ pub struct DataDir {
     pub segments: Segments,
     /// It streamed WAL onto an end that the upstream never had: its pages are worthless.
     pub corrupt: bool,
+    /// It was a Patroni's doing, which nothing is promised of.
+    pub corrupted_by_patroni: bool,
 }
 
 /// From where a slot retains WAL. `None`: it reserves none.
@@ -286,6 +288,7 @@ impl DataDir {
             label: None,
             segments: Segments::default(),
             corrupt: false,
+            corrupted_by_patroni: false,
         }
     }
 

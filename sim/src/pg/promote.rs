@@ -104,8 +104,8 @@ impl World {
             return;
         }
         self.open_new_timeline(seat, fork);
-        if by_hand {
-            self.oracle.evidence.promoted_by_hand.push(fork.branch);
+        if by_hand || self.is_past_its_lock(seat) {
+            self.oracle.evidence.opened_astray.push(fork.branch);
         }
         let pg = &mut self.pgs[seat.index()];
         let checkpoint = pg.meets(|trouble| match trouble {

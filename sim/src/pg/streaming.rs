@@ -126,9 +126,11 @@ impl World {
         }
         self.requests.touched.remove(&seat);
         // A rewind that began too late has left pages of what it discarded: no WAL makes those good.
-        let sound = !self.pgs[seat.index()].dir.corrupt;
-        let is_prefix = sound && self.wal.is_prefix(start, theirs);
-        if self.is_patroni(seat) || self.is_patroni(from) {
+        let (dir, source) = (&self.pgs[seat.index()].dir, &self.pgs[from.index()].dir);
+        let is_prefix = !dir.corrupt && self.wal.is_prefix(start, theirs);
+        let of_patroni = self.is_patroni(seat) || self.is_patroni(from);
+        let of_patroni = of_patroni || dir.corrupted_by_patroni || source.corrupted_by_patroni;
+        if of_patroni {
             self.oracle.set_aside(Invariant::StreamingIsPrefix);
         } else {
             self.oracle
@@ -136,7 +138,9 @@ impl World {
         }
         if !is_prefix {
             // Numbers and positions fit, the content does not: from here on its pages are worthless.
-            self.pgs[seat.index()].dir.corrupt = true;
+            let dir = &mut self.pgs[seat.index()].dir;
+            dir.corrupt = true;
+            dir.corrupted_by_patroni = of_patroni;
         }
         if let Some(server) = self.pgs[seat.index()].server.as_mut() {
             server.receiver = Some(Receiver {

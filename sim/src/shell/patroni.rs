@@ -149,7 +149,6 @@ impl World {
     pub(crate) fn swap_agent(&mut self, seat: Seat) -> Option<Span> {
         let host = &mut self.hosts[seat.index()];
         host.runs = host.becomes.take()?;
-        self.oracle.evidence.deadlines.remove(&seat);
         self.mark(Mark::AgentSwapped);
         Some(SWAP_TAKES)
     }
