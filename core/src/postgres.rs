@@ -359,6 +359,9 @@ pub enum SideTask {
     },
     DropSlot {
         name: String,
+        /// Only if it holds no WAL: its member may have come back to it since the last look.
+        #[serde(default)]
+        if_lost: bool,
     },
     /// Move a physical slot forward, never beyond what this member has replayed.
     AdvanceSlot {
@@ -383,7 +386,7 @@ impl SideTask {
             SideTask::Checkpoint => "checkpoint".into(),
             SideTask::Reconfigure { .. } => "reconfigure".into(),
             SideTask::CreateSlot { name }
-            | SideTask::DropSlot { name }
+            | SideTask::DropSlot { name, .. }
             | SideTask::AdvanceSlot { name, .. } => {
                 format!("{SLOT_NOUN}{name}")
             }

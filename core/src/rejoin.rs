@@ -322,15 +322,16 @@ impl Agent {
     fn start_to_stop_cleanly(&self, now: Now, leader: &LeaderKey) -> Decision {
         // Without an upstream one that was rewound never comes to its consistent state.
         let rewound = self.rejoin.rewound != Rewound::Settled;
-        if rewound || self.lane.failed("start") >= CLEAN_STOP_TRIES {
-            return if self.remove_on_rewind_failure() {
-                self.discard(now, DiscardReason::RewindFailed)
-            } else {
-                self.diverged(
-                    leader,
-                    "it crashed and cannot be started, see the log: run tanistctl reinit",
-                )
-            };
+        let in_vain = rewound || self.lane.failed("start") >= CLEAN_STOP_TRIES;
+        if in_vain && self.remove_on_rewind_failure() {
+            return self.discard(now, DiscardReason::RewindFailed);
+        }
+        // What stood in the way may be gone by itself, a full disk perhaps.
+        if rewound || in_vain && self.lane.pausing("start", now.mono).is_some() {
+            return self.diverged(
+                leader,
+                "it crashed and cannot be started, see the log: run tanistctl reinit",
+            );
         }
         if let Some(pause) = self.lane.pausing("start", now.mono) {
             return retry("start", &pause.last);

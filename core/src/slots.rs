@@ -36,7 +36,10 @@ impl Need {
     fn of_slot(self, name: String) -> SideTask {
         match self {
             Need::Created => SideTask::CreateSlot { name },
-            Need::Dropped => SideTask::DropSlot { name },
+            Need::Dropped => SideTask::DropSlot {
+                name,
+                if_lost: true,
+            },
             Need::Advanced { to } => SideTask::AdvanceSlot { name, to },
         }
     }
@@ -147,9 +150,10 @@ impl Agent {
             slot.is_some_and(|slot| slot.physical && !slot.active)
         };
         let lapsed = self.slots.lapsed.iter().filter(|_| !self.paused());
-        lapsed
-            .filter(is_idle)
-            .map(|name| SideTask::DropSlot { name: name.clone() })
+        lapsed.filter(is_idle).map(|name| SideTask::DropSlot {
+            name: name.clone(),
+            if_lost: false,
+        })
     }
 
     /// The leader's slots and its own position, for `status`.

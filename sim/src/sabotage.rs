@@ -197,7 +197,10 @@ impl Sabotage {
                 (Canary::SlotsDropped, EffectBody::Side { task, until }) => {
                     let (id, until) = (effect.id, *until);
                     let task = match task.clone() {
-                        SideTask::AdvanceSlot { name, .. } => SideTask::DropSlot { name },
+                        SideTask::AdvanceSlot { name, .. } => SideTask::DropSlot {
+                            name,
+                            if_lost: false,
+                        },
                         other => other,
                     };
                     let body = EffectBody::Side { task, until };

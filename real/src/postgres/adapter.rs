@@ -243,7 +243,9 @@ async fn attend(work: &Work, task: SideTask, deadline: Deadline) -> Ended {
             reconfigure::reconfigure(work, &role, &parameters)
         }
         SideTask::CreateSlot { name } => slots::create(work, &name, deadline).await,
-        SideTask::DropSlot { name } => slots::drop_slot(work, &name, deadline).await,
+        SideTask::DropSlot { name, if_lost } => {
+            slots::drop_slot(work, &name, if_lost, deadline).await
+        }
         SideTask::AdvanceSlot { name, to } => slots::advance(work, &name, to, deadline).await,
         SideTask::AskUpstream { upstream, mine } => {
             upstream::ask(work, &upstream, mine, deadline).await

@@ -19,9 +19,18 @@ pub async fn create(work: &Work, name: &str, deadline: Deadline) -> Outcome<Ende
 }
 
 /// One that is gone already is as it should be; one that is in use is refused by the server.
-pub async fn drop_slot(work: &Work, name: &str, deadline: Deadline) -> Outcome<Ended> {
+pub async fn drop_slot(
+    work: &Work,
+    name: &str,
+    if_lost: bool,
+    deadline: Deadline,
+) -> Outcome<Ended> {
+    let which = match if_lost {
+        true => "AND NOT active AND (restart_lsn IS NULL OR wal_status = 'lost')",
+        false => "",
+    };
     let sql = format!(
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {}",
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {} {which}",
         literal(name)
     );
     execute(work, &sql, deadline).await

@@ -587,8 +587,14 @@ fn slots_are_created_advanced_and_dropped_and_repeating_it_is_harmless() {
             })
             .await;
             assert!(a.status().await.slots["c"].restart_lsn.unwrap() >= written);
+            let drop = |if_lost| SideTask::DropSlot {
+                name: name(),
+                if_lost,
+            };
+            a.side_done(drop(true)).await;
+            assert_eq!(a.status().await.slots.len(), 1, "it holds WAL");
             for _ in 0..2 {
-                a.side_done(SideTask::DropSlot { name: name() }).await;
+                a.side_done(drop(false)).await;
             }
             assert!(a.status().await.slots.is_empty());
         },

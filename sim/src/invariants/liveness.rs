@@ -257,8 +257,10 @@ impl World {
         let may_lead = (0u8..)
             .zip(&self.shape.members)
             .filter(|(_, m)| !is_barred(m));
+        let has_data = |seat: &Seat| self.pgs[seat.index()].dir.is_whole();
         if may_lead
             .map(|(at, _)| Seat(at))
+            .filter(has_data)
             .all(|seat| self.is_led_astray(seat))
         {
             return true;

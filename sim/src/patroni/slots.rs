@@ -54,7 +54,13 @@ pub fn sync(a: &mut Asks, seen: &Seen, here: &Observation) -> Run<()> {
         let stale = now.ahead_of(last) > kept.tunes.member_slots_ttl;
         if stale && !slot.active && !kept.tunes.paused {
             let gone = name.clone();
-            a.side(SideTask::DropSlot { name: gone.clone() }, SESSION)?;
+            a.side(
+                SideTask::DropSlot {
+                    name: gone.clone(),
+                    if_lost: false,
+                },
+                SESSION,
+            )?;
             a.keep(|k| {
                 k.slot_seen.remove(&gone);
             });

@@ -102,7 +102,11 @@ impl World {
                 let from = Retained::new(dir.control.checkpoint);
                 dir.slots.entry(name.clone()).or_insert(from);
             }
-            SideTask::DropSlot { name } => {
+            SideTask::DropSlot { name, if_lost } => {
+                let slot = self.pgs[seat.index()].dir.slots.get(name);
+                if *if_lost && slot.is_some_and(|slot| slot.from.is_some()) {
+                    return Ended::Done;
+                }
                 if self.slot_in_use(seat, name) {
                     return failed("replication slot is active");
                 }

@@ -136,7 +136,10 @@ impl Names {
         Some(match side {
             Side::Checkpoint => SideTask::Checkpoint,
             Side::CreateSlot(of) => SideTask::CreateSlot { name: slot(of) },
-            Side::DropSlot(of) => SideTask::DropSlot { name: slot(of) },
+            Side::DropSlot(of) => SideTask::DropSlot {
+                name: slot(of),
+                if_lost: false,
+            },
             Side::AdvanceSlot(of, mark) => SideTask::AdvanceSlot {
                 name: slot(of),
                 to: self.marked(mark)?,
