@@ -202,10 +202,17 @@ impl Names {
     pub fn answer(&mut self, deed: &Deed, seen: Seen) -> Option<Answer> {
         Some(match seen {
             Seen::Nothing => return None,
-            Seen::Ended(ended, seen) => Answer::Ended {
-                how: How::of(&ended),
-                left: self.look(&seen, false),
-            },
+            Seen::Ended(ended, seen) => {
+                let mut left = self.look(&seen, false);
+                // The checkpoint that follows a promotion is written at a time of its own.
+                if matches!(deed, Deed::Operate(Lane::Promote { .. })) && ended == Ended::Done {
+                    left.control = None;
+                }
+                Answer::Ended {
+                    how: How::of(&ended),
+                    left,
+                }
+            }
             Seen::Attended(Ended::Upstream(facts)) => Answer::Facts(self.facts(&facts)),
             Seen::Attended(ended) => Answer::Attended(How::of(&ended)),
             Seen::Observed(seen) if *deed == Deed::LookClosely => {
