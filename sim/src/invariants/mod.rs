@@ -114,6 +114,8 @@ struct Counts {
 pub struct Evidence {
     /// The end of each member's authority as the true lease gives it, on its own clock.
     pub deadlines: BTreeMap<crate::wire::Seat, tanist_core::time::Mono>,
+    /// Who led as a Patroni, by a lease that is not known here.
+    pub led_as_patroni: std::collections::BTreeSet<crate::wire::Seat>,
     /// The leader key was held by somebody at least once.
     pub ever_led: Option<Moment>,
     /// The value under which the cluster was founded.

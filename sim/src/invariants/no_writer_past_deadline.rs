@@ -48,6 +48,7 @@ impl World {
                 // What an agent of Tanist had before holds until it leads by a lease of its own.
                 if self.patroni_says_primary(seat) {
                     self.oracle.evidence.deadlines.remove(&seat);
+                    self.oracle.evidence.led_as_patroni.insert(seat);
                 }
                 self.oracle.set_aside(Invariant::NoWriterPastDeadline);
                 continue;
@@ -60,7 +61,13 @@ impl World {
                 continue;
             }
             let clock = self.host_now(seat).mono;
-            let verdict = match self.oracle.evidence.deadlines.get(&seat) {
+            let deadline = self.oracle.evidence.deadlines.get(&seat);
+            // A Patroni that was killed leaves a primary behind: its lease is nobody's here.
+            if deadline.is_none() && self.oracle.evidence.led_as_patroni.contains(&seat) {
+                self.oracle.set_aside(Invariant::NoWriterPastDeadline);
+                continue;
+            }
+            let verdict = match deadline {
                 Some(deadline) if clock <= *deadline => Ok(()),
                 Some(deadline) => {
                     let late = clock.since(*deadline);
