@@ -225,8 +225,8 @@ impl World {
             || (diverged && !rewinds && !policy.remove_data_directory_on_diverged_timelines)
     }
 
-    /// The newest timeline of the archive was opened by hand, or by a Patroni without the key, and nothing here is on it: PostgreSQL starts no standby until
-    /// a person has taken the history file away.
+    /// The newest timeline of the archive was opened by hand, or by a Patroni without the key, and nothing here is on it:
+    /// PostgreSQL starts no standby until a person has taken the history file away.
     fn is_led_astray(&self, seat: Seat) -> bool {
         let astray = &self.oracle.evidence.opened_astray;
         let foreign = self.foreign_line(seat);
@@ -247,9 +247,9 @@ impl World {
         }
     }
 
-    /// Somebody promoted a server by hand, or a Patroni did without the key, and none of those on the newest timeline may lead: each is barred, or lacks more
-    /// of what the last leader published than may be lost. What they have would be lost if another led, so a person
-    /// has to say.
+    /// Somebody promoted a server by hand, or a Patroni did without the key, and none of those on the newest timeline may
+    /// lead: each is barred, or lacks more of what the last leader published than may be lost. What they have would be lost
+    /// if another led, so a person has to say.
     fn is_promoted_astray(&self) -> bool {
         if self.oracle.evidence.opened_astray.is_empty() {
             return false;
@@ -258,11 +258,9 @@ impl World {
             .zip(&self.shape.members)
             .filter(|(_, m)| !is_barred(m));
         let has_data = |seat: &Seat| self.pgs[seat.index()].dir.is_whole();
-        if may_lead
-            .map(|(at, _)| Seat(at))
-            .filter(has_data)
-            .all(|seat| self.is_led_astray(seat))
-        {
+        let may_lead = may_lead.map(|(at, _)| Seat(at)).filter(has_data);
+        let mut may_lead = may_lead.peekable();
+        if may_lead.peek().is_some() && may_lead.all(|seat| self.is_led_astray(seat)) {
             return true;
         }
         // Stopped, the leader cannot be started as a standby again, which it has to be before it leads.

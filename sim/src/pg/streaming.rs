@@ -126,10 +126,9 @@ impl World {
         }
         self.requests.touched.remove(&seat);
         // A rewind that began too late has left pages of what it discarded: no WAL makes those good.
-        let (dir, source) = (&self.pgs[seat.index()].dir, &self.pgs[from.index()].dir);
+        let dir = &self.pgs[seat.index()].dir;
         let is_prefix = !dir.corrupt && self.wal.is_prefix(start, theirs);
-        let of_patroni = self.is_patroni(seat) || self.is_patroni(from);
-        let of_patroni = of_patroni || dir.corrupted_by_patroni || source.corrupted_by_patroni;
+        let of_patroni = self.is_patroni(seat) || self.is_patroni(from) || dir.corrupted_by_patroni;
         if of_patroni {
             self.oracle.set_aside(Invariant::StreamingIsPrefix);
         } else {
