@@ -162,6 +162,17 @@ pub struct Control {
     pub max_connections: u64,
 }
 
+impl Control {
+    /// Without what a checkpoint that nobody ordered changes when it comes: the one that follows a promotion.
+    pub fn without_its_checkpoint(self) -> Control {
+        Control {
+            timeline: 0,
+            checkpoint: Place("at some time".into()),
+            ..self
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fork {
     pub timeline: u32,

@@ -206,7 +206,7 @@ impl Names {
                 let mut left = self.look(&seen, false);
                 // The checkpoint that follows a promotion is written at a time of its own.
                 if matches!(deed, Deed::Operate(Lane::Promote { .. })) && ended == Ended::Done {
-                    left.control = None;
+                    left.control = left.control.map(Control::without_its_checkpoint);
                 }
                 Answer::Ended {
                     how: How::of(&ended),
