@@ -65,7 +65,7 @@ pub(super) fn divergence() -> Chapter {
     let more = vec![
         ("much is written", On(A, Deed::Fill)),
         ("caught up", wait(B, Until::CaughtUp(A))),
-        ("marked", mark(A, "fork")),
+        ("marked", mark(B, "fork")),
         ("a second primary", promote(B, 2)),
         (
             "crashes: its control file is on the old timeline, and knows of the new",
