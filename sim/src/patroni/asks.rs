@@ -2,7 +2,10 @@
 //! every change of what is remembered is made once. Knows nothing of what is asked for.
 
 use super::Kept;
+use super::keys::Seen;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use tanist_core::dcs::Snapshot;
 use tanist_core::name::{MemberName, RequestId};
 use tanist_core::operator::Answer;
 use tanist_core::peer::{PeerAnswer, PeerRequest};
@@ -59,10 +62,11 @@ pub enum Ask {
 #[derive(Clone, Debug)]
 pub enum Said {
     Nothing,
-    Kept(Box<Kept>),
+    Kept(Arc<Kept>),
+    Seen(Arc<Seen>),
     Outcome(PrimitiveOutcome),
     Peers(BTreeMap<MemberName, PeerAnswer>),
-    Looked(Box<Observation>),
+    Looked(Arc<Observation>),
     Ended(Ended),
     /// In time, or not.
     View(bool),
@@ -70,7 +74,7 @@ pub enum Said {
 
 /// One run of a script.
 pub struct Asks<'a> {
-    kept: &'a mut Kept,
+    kept: &'a mut Arc<Kept>,
     said: &'a mut Vec<(Now, Said)>,
     at: usize,
     /// When the last answer came that the script has heard.
@@ -81,7 +85,7 @@ pub struct Asks<'a> {
 
 impl<'a> Asks<'a> {
     pub fn new(
-        kept: &'a mut Kept,
+        kept: &'a mut Arc<Kept>,
         said: &'a mut Vec<(Now, Said)>,
         began: Now,
         present: Now,
@@ -116,25 +120,37 @@ impl<'a> Asks<'a> {
     }
 
     /// What is remembered now.
-    pub fn recall(&mut self) -> Kept {
+    pub fn recall(&mut self) -> Arc<Kept> {
         if let Some(Said::Kept(kept)) = self.heard() {
-            return *kept;
+            return kept;
         }
-        let kept = self.kept.clone();
-        let said = Said::Kept(Box::new(kept.clone()));
+        let kept = Arc::clone(self.kept);
+        self.hear(Said::Kept(Arc::clone(&kept)));
+        kept
+    }
+
+    /// What a reading of the store says.
+    pub fn read(&mut self, view: &Snapshot) -> Arc<Seen> {
+        if let Some(Said::Seen(seen)) = self.heard() {
+            return seen;
+        }
+        let seen = Arc::new(Seen::of(view));
+        self.hear(Said::Seen(Arc::clone(&seen)));
+        seen
+    }
+
+    /// Heard at once, and now.
+    fn hear(&mut self, said: Said) {
         self.said.push((self.present, said));
         self.at += 1;
         self.now = self.present;
-        kept
     }
 
     /// Changes what is remembered.
     pub fn keep(&mut self, change: impl FnOnce(&mut Kept)) {
         if self.heard().is_none() {
-            change(self.kept);
-            self.said.push((self.present, Said::Nothing));
-            self.at += 1;
-            self.now = self.present;
+            change(Arc::make_mut(self.kept));
+            self.hear(Said::Nothing);
         }
     }
 
@@ -165,10 +181,10 @@ impl<'a> Asks<'a> {
         }
     }
 
-    pub fn look(&mut self, within: Span) -> Run<Option<Observation>> {
+    pub fn look(&mut self, within: Span) -> Run<Option<Arc<Observation>>> {
         let until = self.now.mono + within;
         match self.ask(Ask::Look { until })? {
-            Said::Looked(observation) => Ok(Some(*observation)),
+            Said::Looked(observation) => Ok(Some(observation)),
             _other => Ok(None),
         }
     }

@@ -4,6 +4,7 @@ use super::asks::{Asks, Halt, Run};
 use super::dcs::{self, Held};
 use super::keys::Seen;
 use super::{Rewind, Role, Task, demote, follow, found, lead, race, recover, slots};
+use std::sync::Arc;
 use tanist_core::postgres::{DataDir, Observation, Sql, SqlStatus};
 use tanist_core::time::Span;
 
@@ -29,7 +30,7 @@ pub fn cycle(a: &mut Asks) -> Run<()> {
 fn through(a: &mut Asks) -> Run<()> {
     let seen = dcs::read_cluster(a)?;
     let here = look(a)?;
-    let me = a.recall().me.name;
+    let me = a.recall().me.name.clone();
     if !seen.members.contains_key(&me) {
         dcs::touch(a, &here)?;
     }
@@ -38,7 +39,7 @@ fn through(a: &mut Asks) -> Run<()> {
     }
     decide(a, &seen, &here)?;
     let kept = a.recall();
-    let here = kept.seen_here.unwrap_or(here);
+    let here = kept.seen_here.clone().unwrap_or(here);
     if matches!(kept.task, None | Some(Task::Promote)) {
         slots::sync(a, &seen, &here)?;
     }
@@ -46,7 +47,7 @@ fn through(a: &mut Asks) -> Run<()> {
 }
 
 /// A look at everything local, with what the standing session told where a new one is not let in.
-pub fn look(a: &mut Asks) -> Run<Observation> {
+pub fn look(a: &mut Asks) -> Run<Arc<Observation>> {
     let Some(here) = a.look(SESSION)? else {
         return Err(Halt::StoreAway);
     };
@@ -55,7 +56,7 @@ pub fn look(a: &mut Asks) -> Run<Observation> {
         if let (Some(pid), Sql::Answered(status)) = (postmaster, &here.sql) {
             k.session = Some((pid, status.clone()));
         }
-        k.seen_here = Some(here.clone());
+        k.seen_here = Some(Arc::clone(&here));
     });
     Ok(here)
 }
@@ -72,9 +73,9 @@ pub fn server(a: &mut Asks, here: &Observation) -> Server {
         Sql::Answered(status) => of(status.clone()),
         Sql::NotRunning => Server::Down,
         Sql::Starting | Sql::ShuttingDown => Server::Starting,
-        Sql::Silent(_) | Sql::Refused(_) => match a.recall().session.filter(|(of, _)| *of == pid) {
-            Some((_, status)) => of(status),
-            None => Server::Starting,
+        Sql::Silent(_) | Sql::Refused(_) => match &a.recall().session {
+            Some((session, status)) if *session == pid => of(status.clone()),
+            Some(_) | None => Server::Starting,
         },
     }
 }

@@ -6,6 +6,7 @@ use super::asks::{Asks, Halt, Run};
 use super::body::{member_key, same};
 use super::keys::Seen;
 use super::lead;
+use std::sync::Arc;
 use tanist_core::dcs::{LeaseId, Revision};
 use tanist_core::name::MemberName;
 use tanist_core::postgres::Observation;
@@ -23,16 +24,16 @@ pub enum Held {
 }
 
 /// Reads the cluster from the watch's cache, and takes over what it says (T1, T2).
-pub fn read_cluster(a: &mut Asks) -> Run<Seen> {
+pub fn read_cluster(a: &mut Asks) -> Run<Arc<Seen>> {
     let retry = a.recall().tunes.retry_timeout;
     if !a.view(retry)? {
         return Err(Halt::StoreAway);
     }
     let kept = a.recall();
-    let Some(view) = kept.view else {
+    let Some(view) = &kept.view else {
         return Err(Halt::StoreAway);
     };
-    let seen = Seen::of(&view);
+    let seen = a.read(view);
     let now = a.now().wall;
     a.keep(|k| {
         k.store_seen = Some(now);
@@ -40,10 +41,12 @@ pub fn read_cluster(a: &mut Asks) -> Run<Seen> {
             k.leads_until = None;
         }
         if !seen.is_unlocked() || k.old_members.is_empty() {
-            k.old_members.clone_from(&seen.members);
+            k.old_members = Arc::clone(&seen.members);
         }
-        if let Some(config) = &seen.config {
-            k.config.clone_from(config);
+        if let Some(config) = &seen.config
+            && *config != *k.config
+        {
+            k.config = Arc::new(config.clone());
             k.tunes = super::tunes::Tunes::read(config);
         }
     });
@@ -142,7 +145,7 @@ pub fn acquire(a: &mut Asks) -> Run<bool> {
         let Some(lease) = keep_lease(a, until)? else {
             return Ok(false);
         };
-        let name = a.recall().me.name.0;
+        let name = a.recall().me.name.0.clone();
         let take = put("leader", &name, lease);
         match transact(a, vec![absent("leader")], vec![take], until)? {
             Some(true) => {
@@ -164,7 +167,7 @@ pub fn refresh(a: &mut Asks, seen: &Seen) -> Run<Held> {
         return Ok(Held::Lost);
     };
     if seen.leader_lease != lease {
-        let name = a.recall().me.name.0;
+        let name = a.recall().me.name.0.clone();
         let mine = Compare::Value {
             key: "leader".into(),
             is: name.clone(),
@@ -233,7 +236,7 @@ pub fn take_leader(a: &mut Asks) -> Run<bool> {
     let Some(lease) = keep_lease(a, until)? else {
         return Ok(false);
     };
-    let name = a.recall().me.name.0;
+    let name = a.recall().me.name.0.clone();
     let taken = transact(a, Vec::new(), vec![put("leader", &name, lease)], until)?;
     if taken == Some(true) {
         counts_as_leader(a);
@@ -249,7 +252,7 @@ pub fn release(a: &mut Asks, optime: Option<u64>) -> Run<()> {
         write(a, "status", &status)?;
     }
     let until = deadline(a);
-    let name = a.recall().me.name.0;
+    let name = a.recall().me.name.0.clone();
     let mine = Compare::Value {
         key: "leader".into(),
         is: name,

@@ -7,6 +7,7 @@ use super::dcs;
 use super::keys::Seen;
 use super::{Rewind, Role, Task, demote, tasks};
 use serde_json::Value;
+use std::sync::Arc;
 use tanist_core::postgres::{DiscardReason, Ended, Operation, StartAs};
 use tanist_core::time::Span;
 
@@ -45,7 +46,7 @@ fn founded(a: &mut Asks) -> Run<bool> {
         return Ok(false);
     }
     let kept = a.recall();
-    let config = kept.me.bootstrap.unwrap_or_default();
+    let config = kept.me.bootstrap.clone().unwrap_or_default();
     let tunes = super::tunes::Tunes::read(&config);
     let start = Operation::Start {
         role: StartAs::Primary,
@@ -62,7 +63,7 @@ fn founded(a: &mut Asks) -> Run<bool> {
     let system = control.system_id.0.clone();
     a.keep(|k| {
         k.role = Role::Primary;
-        k.config.clone_from(&config);
+        k.config = Arc::new(config.clone());
         k.tunes = tunes;
         k.joined = true;
     });

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tanist_core::dcs::{LeaseId, Revision, Snapshot};
 use tanist_core::name::MemberName;
 
@@ -24,7 +25,7 @@ pub struct Seen {
     /// `None`: it is missing, empty, or no JSON object.
     pub config: Option<Map<String, Value>>,
     pub config_version: Revision,
-    pub members: BTreeMap<MemberName, Value>,
+    pub members: Arc<BTreeMap<MemberName, Value>>,
     pub failover: Option<Failover>,
     /// Of the last position that a leader published.
     pub optime: u64,
@@ -65,7 +66,7 @@ impl Seen {
                 .keys
                 .get("config")
                 .map_or(Revision(0), |kv| kv.modified),
-            members: members.collect(),
+            members: Arc::new(members.collect()),
             failover: view
                 .keys
                 .get("failover")

@@ -22,7 +22,11 @@ pub fn restore_keys(a: &mut Asks, seen: &Seen, here: &Observation) -> Run<()> {
         dcs::write(a, "initialize", &control.system_id.0)?;
     }
     if seen.config.is_none() && !kept.config.is_empty() {
-        dcs::write(a, "config", &Value::Object(kept.config).to_string())?;
+        dcs::write(
+            a,
+            "config",
+            &Value::Object((*kept.config).clone()).to_string(),
+        )?;
     }
     Ok(())
 }
@@ -113,7 +117,7 @@ fn history(a: &mut Asks, seen: &Seen, here: &Observation, status: &SqlStatus) ->
     if stored.last().is_some_and(whole) || here.history.timeline != status.timeline {
         return Ok(());
     }
-    let me = a.recall().me.name.0;
+    let me = a.recall().me.name.0.clone();
     let at = iso_time(a.now().wall);
     let newest = here.history.forks.len().saturating_sub(1);
     let rows = here.history.forks.iter().enumerate().map(|(n, fork)| {

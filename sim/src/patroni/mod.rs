@@ -114,10 +114,10 @@ pub enum Task {
 /// Everything that it remembers from one loop to the next.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    pub me: Me,
+    pub me: Arc<Me>,
     pub tunes: Tunes,
     /// The dynamic configuration as last read: `patroni.dynamic.json`.
-    pub config: Map<String, Value>,
+    pub config: Arc<Map<String, Value>>,
     /// What the watch has shown: its cache of the store. `None`: it must be listed anew.
     pub view: Option<Arc<Snapshot>>,
     /// When the store was last read in a loop.
@@ -128,7 +128,7 @@ pub struct Kept {
     /// It counts itself the leader until then, by its wall clock (1.8).
     pub leads_until: Option<Wall>,
     /// The members of the last cluster that had a leader.
-    pub old_members: BTreeMap<MemberName, Value>,
+    pub old_members: Arc<BTreeMap<MemberName, Value>>,
     pub role: Role,
     pub rewind: Rewind,
     pub task: Option<Task>,
@@ -139,7 +139,7 @@ pub struct Kept {
     /// It has been in the cluster in this life: callbacks have fired.
     pub joined: bool,
     pub starting_since: Option<Wall>,
-    pub seen_here: Option<Observation>,
+    pub seen_here: Option<Arc<Observation>>,
     /// What its standing session told last.
     pub session: Option<(u32, SqlStatus)>,
     pub position_at_stop: Option<u64>,
@@ -151,16 +151,16 @@ pub struct Kept {
 impl Kept {
     pub fn new(me: Me) -> Kept {
         Kept {
-            me,
+            me: Arc::new(me),
             tunes: Tunes::default(),
-            config: Map::new(),
+            config: Arc::default(),
             view: None,
             store_seen: None,
             lease: None,
             lease_ttl: Span::ZERO,
             lease_kept_at: None,
             leads_until: None,
-            old_members: BTreeMap::new(),
+            old_members: Arc::default(),
             role: Role::Uninitialized,
             rewind: Rewind::Initial,
             task: None,

@@ -36,7 +36,7 @@ fn answered(a: &mut Asks, request: &OperatorRequest) -> Run<Answer> {
         OperatorRequest::Restart => begin(a, Task::Restart, "restarted"),
         OperatorRequest::Reinitialize { .. } => {
             let seen = dcs::read_cluster(a)?;
-            let me = a.recall().me.name;
+            let me = a.recall().me.name.clone();
             if seen.is_unlocked() || seen.is_led_by(&me) {
                 let why = "Cluster has no leader, can not reinitialize";
                 return Ok(refused(Refusal::Unavailable, why));
@@ -104,7 +104,7 @@ fn move_leader(
 fn possible(a: &mut Asks, seen: &Seen, candidate: Option<&MemberName>) -> Run<bool> {
     let leads = seen.leader.clone();
     let without = leads.as_ref().filter(|_| candidate.is_none());
-    let me = a.recall().me.name;
+    let me = a.recall().me.name.clone();
     // It does not ask itself: what it is asked to hand over to is well if it runs.
     if candidate == Some(&me) {
         return Ok(seen.member_text(&me, "state") == Some("running"));
@@ -134,7 +134,7 @@ fn outcome(a: &mut Asks, from: Option<&MemberName>, candidate: Option<&MemberNam
 
 fn cancel(a: &mut Asks) -> Run<Answer> {
     let seen = dcs::read_cluster(a)?;
-    match seen.failover.filter(|f| f.scheduled_at.is_some()) {
+    match seen.failover.as_ref().filter(|f| f.scheduled_at.is_some()) {
         None => Ok(refused(Refusal::NotFound, "no switchover is scheduled")),
         Some(failover) => match dcs::write_at(a, "failover", "{}", failover.version)? {
             true => Ok(Answer::Done("scheduled switchover deleted".into())),

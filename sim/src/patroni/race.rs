@@ -78,8 +78,8 @@ fn is_healthiest(a: &mut Asks, seen: &Seen, here: &Observation, server: &Server)
     if let Some(failover) = &seen.failover {
         return Ok(asked_for(a, seen, failover, server)?.unwrap_or(false));
     }
-    let mut members = kept.old_members.clone();
-    members.extend(seen.members.clone());
+    let mut members = (*kept.old_members).clone();
+    members.extend((*seen.members).clone());
     is_ahead(a, seen, standby, &members, Lag::Counts)
 }
 
@@ -185,7 +185,7 @@ fn asked_for(a: &mut Asks, seen: &Seen, failover: &Failover, server: &Server) ->
     let Server::Standby(status) = server else {
         return Ok(Some(false));
     };
-    let mut members = seen.members.clone();
+    let mut members = (*seen.members).clone();
     members.retain(|name, _| failover.leader.as_ref() != Some(name));
     is_ahead(a, seen, status, &members, Lag::IsNoMatter).map(Some)
 }

@@ -30,7 +30,7 @@ pub fn sync(a: &mut Asks, seen: &Seen, here: &Observation) -> Run<()> {
     {
         a.side(SideTask::CreateSlot { name: name.clone() }, SESSION)?;
     }
-    let seen_last = a.recall().slot_seen;
+    let seen_last = a.recall().slot_seen.clone();
     for (name, slot) in &status.slots {
         if wanted.contains(name) {
             let told = seen.slots.get(name).and_then(serde_json::Value::as_u64);

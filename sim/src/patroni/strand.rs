@@ -101,7 +101,7 @@ const TASK_WAKES_AFTER: Span = Span::secs(1);
 /// One life of a Patroni.
 #[derive(Clone, Debug)]
 pub struct Patroni {
-    pub kept: Kept,
+    pub kept: Arc<Kept>,
     strands: BTreeMap<Which, Strand>,
     ops: u64,
     next_run: Mono,
@@ -111,7 +111,7 @@ pub struct Patroni {
 impl Patroni {
     pub fn new(me: Me, now: Now) -> Patroni {
         Patroni {
-            kept: Kept::new(me),
+            kept: Arc::new(Kept::new(me)),
             strands: BTreeMap::new(),
             ops: 0,
             next_run: now.mono,
@@ -158,7 +158,7 @@ impl Patroni {
                 op: Some(op),
                 observation,
             }) => {
-                self.answer(now, op, Said::Looked(Box::new(observation)));
+                self.answer(now, op, Said::Looked(Arc::new(observation)));
             }
             Input::Postgres(PgInput::Finished { op, ended }) => {
                 self.answer(now, op, Said::Ended(ended));
@@ -179,14 +179,15 @@ impl Patroni {
 
     /// The watch feeds the cache, and wakes the loop for some keys (1.7).
     fn watch(&mut self, input: DcsInput) {
+        let kept = Arc::make_mut(&mut self.kept);
         match input {
             DcsInput::Listed { snapshot } => {
-                self.woken |= self.kept.view.is_some();
-                self.kept.view = Some(Arc::new(snapshot));
+                self.woken |= kept.view.is_some();
+                kept.view = Some(Arc::new(snapshot));
             }
             DcsInput::Changed { revision, changes } => {
-                let leads = self.kept.leads_until.is_some();
-                let Some(view) = self.kept.view.as_mut() else {
+                let leads = kept.leads_until.is_some();
+                let Some(view) = kept.view.as_mut() else {
                     return;
                 };
                 let view = Arc::make_mut(view);
@@ -207,7 +208,7 @@ impl Patroni {
                 }
                 view.revision = revision;
             }
-            DcsInput::WatchLost { .. } => self.kept.view = None,
+            DcsInput::WatchLost { .. } => kept.view = None,
             DcsInput::Completed { .. } => {}
         }
     }
@@ -318,7 +319,7 @@ impl Patroni {
     /// A task that has ended wakes the loop; one that ends at once, again and again, does so once a second.
     fn ended(&mut self, now: Now, which: &Which) {
         if *which == Which::Task {
-            self.kept.task = None;
+            Arc::make_mut(&mut self.kept).task = None;
             self.next_run = Ord::min(self.next_run, now.mono + TASK_WAKES_AFTER);
         }
     }
@@ -371,7 +372,7 @@ impl Patroni {
                 at_once(Said::Nothing);
                 // One at a time: who comes second looks again in its next loop.
                 if !self.strands.contains_key(&Which::Task) {
-                    self.kept.task = Some(task.clone());
+                    Arc::make_mut(&mut self.kept).task = Some(task.clone());
                     self.begin(now, Which::Task, Script::Task(task));
                 }
             }
@@ -380,7 +381,7 @@ impl Patroni {
                 if self.strands.remove(&Which::Task).is_some() {
                     wishes.push(Wish::CancelWork);
                 }
-                self.kept.task = None;
+                Arc::make_mut(&mut self.kept).task = None;
             }
             Ask::Reply(id, answer) => {
                 at_once(Said::Nothing);

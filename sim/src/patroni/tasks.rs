@@ -4,7 +4,6 @@ use super::asks::{Asks, Halt, Run};
 use super::cycle::look;
 use super::dcs;
 use super::follow::{self, leader_upstream};
-use super::keys::Seen;
 use super::{Rewind, Role, Task, demote, found, lead};
 use tanist_core::postgres::{
     DataDir, DiscardReason, Ended, Operation, SideTask, StartAs, StopMode, StopPlan,
@@ -51,9 +50,7 @@ pub fn start_standby(a: &mut Asks) -> Run<()> {
         other => Some(other?),
     };
     let kept = a.recall();
-    let upstream = seen
-        .as_ref()
-        .and_then(|seen: &Seen| leader_upstream(&kept, seen));
+    let upstream = seen.as_ref().and_then(|seen| leader_upstream(&kept, seen));
     let here = look(a)?;
     let start = Operation::Start {
         role: StartAs::Standby { upstream },
