@@ -1,0 +1,14 @@
+//! Rules as tables: a situation of an agent, and what follows from it. What takes its time, or several members, is told by
+//! the scenarios; here is what no story comes by, and the exact bounds.
+
+mod decide;
+mod election;
+mod founding;
+mod handover;
+mod pause;
+mod situation;
+#[path = "../support/sql.rs"]
+mod sql;
+#[path = "../support/mod.rs"]
+mod support;
+mod tenure;
