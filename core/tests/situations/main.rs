@@ -1,14 +1,20 @@
 //! Rules as tables: a situation of an agent, and what follows from it. What takes its time, or several members, is told by
 //! the scenarios; here is what no story comes by, and the exact bounds.
 
+mod agent;
 mod decide;
 mod election;
 mod founding;
 mod handover;
+mod nouns;
 mod pause;
+mod publish;
+mod rejoin;
+mod requests;
 mod situation;
 #[path = "../support/sql.rs"]
 mod sql;
+mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenure;

@@ -1,0 +1,556 @@
+//! How a member comes to stream from the leader, and when it is left as it is.
+
+use super::situation::*;
+use super::sql::status;
+use serde_json::json;
+use std::collections::BTreeMap;
+use tanist_core::agent::Agent;
+use tanist_core::decision::*;
+use tanist_core::divergence::Checked;
+use tanist_core::lsn::Lsn;
+use tanist_core::name::{MemberName, OpId};
+use tanist_core::postgres::*;
+use tanist_core::rejoin::{Rewound, Source, is_rewindable};
+use tanist_core::time::{Mono, Span};
+use tanist_core::timeline::{Divergence, TimelineHistory, TimelineId};
+
+/// The leader `b`, in its own words: on timeline 1.
+fn leader_key() -> String {
+    json!({
+        "conn_url": "postgres://127.0.0.2:5432/postgres", "api_url": "http://127.0.0.2:8008/patroni",
+        "state": "running", "role": "primary", "version": "4.1.5", "timeline": 1
+    })
+    .to_string()
+}
+
+fn leader_address() -> Address {
+    Address {
+        host: "127.0.0.2".into(),
+        port: 5432,
+    }
+}
+
+fn upstream() -> Upstream {
+    Upstream {
+        member: "b".into(),
+        address: leader_address(),
+        slot: Some("a".into()),
+    }
+}
+
+fn checked(divergence: Divergence) -> Checked {
+    Checked {
+        leader: "b".into(),
+        term: TERM,
+        timeline: TimelineId(1),
+        copy: None,
+        mine: Some(TimelineId(1)),
+        divergence,
+    }
+}
+
+fn facts() -> UpstreamFacts {
+    UpstreamFacts {
+        member: "b".into(),
+        system_id: SystemId(SYSTEM.into()),
+        in_recovery: false,
+        history: TimelineHistory::bare(TimelineId(1)),
+        written: Lsn(60_000_000),
+        control_timeline: TimelineId(1),
+        same_wal: None,
+    }
+}
+
+/// Under the leader `b`, freshly looked at.
+fn under_b(observation: Observation) -> Situation {
+    Situation::new()
+        .led_by("b")
+        .store(&[("members/b", &leader_key())])
+        .in_session()
+        .has("tenure/may_adopt", json!(null))
+        .has("local/looked_at", mono(SECOND))
+        .has("store/leader_since", mono(SECOND))
+        .runs(observation)
+}
+
+fn following(divergence: Divergence, observation: Observation) -> Situation {
+    under_b(observation).has("rejoin/checked", checked(divergence))
+}
+
+/// A standby that is set to follow the leader, and streams or not.
+fn set_to_follow(streaming: bool) -> SqlStatus {
+    SqlStatus {
+        upstream: Some(leader_address()),
+        upstream_slot: Some("a".into()),
+        streaming,
+        ..status(true)
+    }
+}
+
+fn waits(decision: &Decision) -> &Waiting {
+    match decision {
+        Decision::Wait(waiting) => waiting,
+        other => panic!("it does not wait: {other}"),
+    }
+}
+
+const FORKED: Divergence = Divergence::Forked {
+    from: TimelineId(1),
+    at: Lsn(50_000_000),
+};
+
+#[test]
+fn a_standby_is_set_to_its_leader_and_its_slot_and_no_sooner_again() {
+    let runs = |status| following(Divergence::None, standby(status));
+    let leader = MemberName::from("b");
+    let follow = Decision::Follow {
+        leader: leader.clone(),
+    };
+    let upstream = upstream();
+    let reconfigure = Decision::Reconfigure { upstream };
+    assert_eq!(runs(set_to_follow(true)).decides(), follow);
+    let elsewhere = || {
+        let address = Address {
+            port: 5433,
+            ..leader_address()
+        };
+        let mut status = set_to_follow(true);
+        status.upstream = Some(address);
+        runs(status)
+    };
+    assert_eq!(elsewhere().decides(), reconfigure);
+    let mut slotless = set_to_follow(true);
+    slotless.upstream_slot = None;
+    assert_eq!(runs(slotless.clone()).decides(), reconfigure);
+    let without_slots = runs(slotless).has("store/config/use_slots", false);
+    assert_eq!(without_slots.decides(), follow);
+    let catches_up = Decision::Wait(Waiting::CatchingUp { leader });
+    let rests = |millis| elsewhere().has("side_rest", json!({"reconfigure": now_and(millis).mono}));
+    assert_eq!(rests(1).decides(), catches_up);
+    assert_eq!(rests(0).decides(), reconfigure);
+    let under_way = elsewhere().has("sides", json!({"reconfigure": 4}));
+    assert_eq!(under_way.decides(), catches_up);
+}
+
+#[test]
+fn a_standby_that_does_not_stream_asks_the_leader_anew_every_ten_seconds() {
+    let asks = |age_millis: u64| {
+        let at = Mono(mono(SECOND).0 - age_millis * 1_000);
+        let here = following(Divergence::None, standby(set_to_follow(false)));
+        here.has("rejoin/facts", (at, facts())).decides()
+    };
+    let leader = MemberName::from("b");
+    assert_eq!(asks(9_999), Decision::Wait(Waiting::CatchingUp { leader }));
+    let upstream = upstream();
+    assert_eq!(asks(10_000), Decision::AskUpstream { upstream });
+}
+
+#[test]
+fn a_server_that_starts_for_another_is_stopped_when_it_was_rewound_or_had_the_time_of_a_start() {
+    let starts = |aimed: &str, rewound, seconds: u64, server| {
+        following(Divergence::None, server)
+            .has("copies/aimed", aimed)
+            .has("rejoin/rewound", rewound)
+            .has("local/starting_since", mono(SECOND - seconds))
+            .decides()
+    };
+    let recovering = || Observation {
+        standby_signal: true,
+        ..server(DbState::InArchiveRecovery, Sql::Starting)
+    };
+    let in_vain = |decision: Decision| {
+        let leader = "b".into();
+        matches!(decision, Decision::Stop { why, .. } if why == StopReason::StartsInVain { leader })
+    };
+    assert!(!in_vain(starts("c", Rewound::Settled, 99, recovering())));
+    assert!(in_vain(starts("c", Rewound::NotYetUp, 0, recovering())));
+    assert!(in_vain(starts("c", Rewound::InVain, 0, recovering())));
+    assert!(!in_vain(starts("b", Rewound::NotYetUp, 0, recovering())));
+    // Whose data directory is no standby's may write by now.
+    let primary = || server(DbState::InProduction, Sql::Starting);
+    assert!(!in_vain(starts("c", Rewound::NotYetUp, 0, primary())));
+}
+
+#[test]
+fn a_start_has_as_much_time_as_the_operation() {
+    let long = |millis: u64| {
+        let observation = Observation {
+            standby_signal: true,
+            ..server(DbState::InArchiveRecovery, Sql::Starting)
+        };
+        let agent: Agent = following(Divergence::None, observation)
+            .has("copies/aimed", "c")
+            .has("local/starting_since", mono(SECOND))
+            .agent();
+        matches!(agent.decide(now_and(millis)), Decision::Stop { .. })
+    };
+    let whole = tanist_core::carry_out::STANDBY_START_TIMEOUT.as_micros() / 1_000;
+    assert!(!long(whole - 1));
+    assert!(long(whole));
+}
+
+#[test]
+fn what_a_rewind_left_in_vain_makes_room_where_policy_allows_that() {
+    let decides = |rewound, remove: bool| {
+        following(Divergence::None, stopped(DbState::ShutDownInRecovery))
+            .has("rejoin/rewound", rewound)
+            .has("store/config/remove_on_rewind_failure", remove)
+            .decides()
+    };
+    let why = DiscardReason::RewindFailed;
+    assert_eq!(decides(Rewound::InVain, true), Decision::Discard { why });
+    for (rewound, remove) in [
+        (Rewound::InVain, false),
+        (Rewound::NotYetUp, true),
+        (Rewound::Settled, true),
+    ] {
+        let decision = decides(rewound, remove);
+        assert!(matches!(decision, Decision::Start { .. }), "{decision}");
+    }
+}
+
+// ---- repair ----
+
+/// The leader is on timeline 2, which began before this member's end.
+fn diverged(observation: Observation) -> Situation {
+    let checked = Checked {
+        timeline: TimelineId(2),
+        ..checked(FORKED)
+    };
+    under_b(observation)
+        .has("rejoin/checked", checked)
+        .has("store/config/use_pg_rewind", true)
+}
+
+#[test]
+fn a_diverged_server_is_stopped_for_a_rewind_only_if_one_can_work() {
+    let can = |hints, checksums| {
+        is_rewindable(&ControlData {
+            wal_log_hints: hints,
+            data_checksums: checksums,
+            ..control(DbState::ShutDown)
+        })
+    };
+    assert!(can(true, false) && can(false, true) && !can(false, false));
+    let running = || standby(status(true));
+    let leader = || MemberName::from("b");
+    let decision = diverged(running()).decides();
+    let Decision::Stop { why, .. } = decision else {
+        panic!("{decision}");
+    };
+    assert_eq!(why, StopReason::Rewind { leader: leader() });
+    let off = diverged(running()).has("store/config/use_pg_rewind", false);
+    assert!(matches!(waits(&off.decides()), Waiting::Diverged { .. }));
+    // The member's own word goes before the cluster's.
+    let own = diverged(running()).has("settings/postgresql/use_pg_rewind", false);
+    assert!(matches!(waits(&own.decides()), Waiting::Diverged { .. }));
+    let mut bare = running();
+    if let DataDir::Present(control) = &mut bare.data_dir {
+        (control.wal_log_hints, control.data_checksums) = (false, false);
+    }
+    let bare = diverged(bare).decides();
+    assert!(matches!(waits(&bare), Waiting::Diverged { .. }), "{bare}");
+}
+
+#[test]
+fn a_rewind_rests_on_a_word_of_the_leader_that_is_younger_than_ten_seconds() {
+    let rewinds = |age_millis: u64, of: &str| {
+        let mut facts = facts();
+        facts.member = of.into();
+        facts.history = second("0/2FAF080");
+        facts.control_timeline = TimelineId(2);
+        let at = Mono(mono(SECOND).0 - age_millis * 1_000);
+        let down = diverged(stopped(DbState::ShutDownInRecovery));
+        down.has("rejoin/facts", (at, facts)).decides()
+    };
+    assert!(matches!(rewinds(9_999, "b"), Decision::Rewind { .. }));
+    assert!(matches!(rewinds(10_000, "b"), Decision::AskUpstream { .. }));
+    assert!(matches!(rewinds(0, "c"), Decision::AskUpstream { .. }));
+}
+
+#[test]
+fn a_rewind_that_did_not_end_is_begun_again_only_where_rewinds_are_allowed() {
+    let again = |allowed: bool| {
+        let half = down(DataDir::HalfRewound(control(DbState::InProduction)));
+        under_b(half)
+            .has("store/config/use_pg_rewind", allowed)
+            .has("rejoin/facts", (mono(SECOND), facts()))
+            .decides()
+    };
+    assert!(matches!(again(true), Decision::Rewind { .. }));
+    assert!(matches!(waits(&again(false)), Waiting::Diverged { .. }));
+}
+
+#[test]
+fn who_belongs_to_another_cluster_ends_whatever_is_in_its_directory() {
+    let ends = |data: DataDir, initialize: &str| {
+        let here = under_b(down(data)).store(&[("initialize", initialize)]);
+        matches!(here.decides(), Decision::Exit { code: 1, .. })
+    };
+    let present = || DataDir::Present(control(DbState::ShutDown));
+    let half = || DataDir::HalfRewound(control(DbState::ShutDown));
+    let other = "7000000000000000000";
+    assert!(ends(present(), other) && ends(half(), other));
+    assert!(!ends(present(), SYSTEM) && !ends(half(), SYSTEM));
+    assert!(!ends(present(), "what?"));
+}
+
+#[test]
+fn a_standby_that_is_down_starts_alone_when_the_leader_was_not_ready_for_a_whole_ttl() {
+    let unready = |millis: u64, state| {
+        let since = Mono(mono(SECOND).0 - millis * 1_000);
+        let starting = leader_key().replace("running", "starting");
+        under_b(stopped(state))
+            .store(&[("members/b", &starting)])
+            .has("store/leader_since", since)
+            .decides()
+    };
+    let standby = DbState::ShutDownInRecovery;
+    let alone = Decision::Start {
+        role: StartAs::Standby { upstream: None },
+        why: StartReason::LeaderNotReady { leader: "b".into() },
+    };
+    assert_eq!(unready(30_000, standby), alone);
+    assert!(matches!(unready(29_999, standby), Decision::Wait(_)));
+    let primary = unready(30_000, DbState::ShutDown);
+    assert!(matches!(primary, Decision::Wait(_)), "{primary}");
+}
+
+#[test]
+fn a_stop_that_somebody_else_began_hangs_after_ten_seconds() {
+    let hangs = |millis: u64| {
+        let since = Mono(mono(SECOND).0 - millis * 1_000);
+        let observation = Observation {
+            standby_signal: true,
+            ..server(DbState::InArchiveRecovery, Sql::ShuttingDown)
+        };
+        let agent = under_b(observation)
+            .has("local/shutting_down_since", since)
+            .agent();
+        let wakes: Vec<Mono> = agent.rejoin_wakes().collect();
+        assert!(wakes.contains(&(since + Span::secs(10))), "{wakes:?}");
+        agent.decide(now())
+    };
+    let waits = Decision::Wait(Waiting::PostgresShuttingDown);
+    assert_eq!(hangs(9_999), waits);
+    let over = hangs(10_000);
+    assert!(matches!(over, Decision::Stop { .. }), "{over}");
+}
+
+#[test]
+fn starts_that_end_in_a_clean_stop_go_by_turns() {
+    let role = |failed: u32| {
+        let failures = json!({"start": {"count": failed, "last": "no", "retry_at": mono(SECOND), "term": null}});
+        let crashed = Observation {
+            standby_signal: true,
+            ..stopped(DbState::InArchiveRecovery)
+        };
+        let here = diverged(crashed).has("lane/failures", failures);
+        match here.decides() {
+            Decision::Start { role, .. } => role,
+            other => panic!("{other}"),
+        }
+    };
+    let newest = StartAs::Standby { upstream: None };
+    let turns: Vec<StartAs> = (0..4).map(role).collect();
+    let own = StartAs::OwnTimeline;
+    assert_eq!(turns, [newest.clone(), own.clone(), newest, own]);
+}
+
+// ---- what the leader said ----
+
+fn asked() -> Source {
+    Source {
+        leader: "b".into(),
+        term: TERM,
+        copy: None,
+    }
+}
+
+fn hears(situation: Situation, facts: UpstreamFacts) -> Option<Checked> {
+    let mut agent = situation.agent();
+    agent.leader_said(now(), facts);
+    serde_json::from_value(json(&agent)["rejoin"]["checked"].clone()).unwrap()
+}
+
+fn has_asked(observation: Observation) -> Situation {
+    under_b(observation).has("rejoin/asked", asked())
+}
+
+#[test]
+fn the_word_of_another_or_of_another_tenure_is_nothing() {
+    let here = || has_asked(standby(status(true)));
+    assert_eq!(hears(here(), facts()), Some(checked(Divergence::None)));
+    let mut another = facts();
+    another.member = "c".into();
+    assert_eq!(hears(here(), another), None);
+    let earlier = here().has("local/looked_at", mono(SECOND - 1));
+    assert_eq!(hears(earlier, facts()), None, "looked at before it led");
+    for (leader, term) in [("c", 3), ("b", 2)] {
+        let asked = json!({"leader": leader, "term": term, "copy": null});
+        let here = here().has("rejoin/asked", asked);
+        assert_eq!(hears(here, facts()), None, "{leader} in {term}");
+    }
+    let mut foreign = facts();
+    foreign.system_id = SystemId("7000000000000000000".into());
+    assert_eq!(hears(here(), foreign), None);
+    let mut recovering = facts();
+    recovering.in_recovery = true;
+    assert_eq!(hears(here(), recovering), None);
+}
+
+/// Of timeline 2, opened at this position.
+fn second(end: &str) -> TimelineHistory {
+    let line = format!("1\t{end}\tno recovery target specified");
+    TimelineHistory::parse(TimelineId(2), &line).unwrap()
+}
+
+/// A standby on timeline 2, which this member opened (or did not).
+fn on_second(opened: bool) -> Observation {
+    let mut here = status(true);
+    (here.timeline, here.received_timeline) = (TimelineId(2), TimelineId(2));
+    let mut observation = standby(here);
+    observation.history = second("0/2FFF000");
+    if opened {
+        observation.promoted = vec![PromotionMark {
+            timeline: TimelineId(2),
+            term: TERM,
+        }];
+    }
+    observation
+}
+
+fn third() -> TimelineHistory {
+    let lines = "1\t0/2FFF000\tr\n2\t0/3100000\tr";
+    TimelineHistory::parse(TimelineId(3), lines).unwrap()
+}
+
+fn rows(last_end: u64) -> String {
+    json!([
+        [1, 50_327_552u64, "r", "2026-11-01T00:00:00+00:00", "a"],
+        [2, last_end, "r", "2026-11-01T00:00:00+00:00", "b"]
+    ])
+    .to_string()
+}
+
+#[test]
+fn whose_timeline_is_its_own_opening_waits_for_the_record_of_the_leaders() {
+    let hears = |opened, history: Option<&str>, leader: TimelineHistory| {
+        let mut here = has_asked(on_second(opened));
+        if let Some(history) = history {
+            here = here.store(&[("history", history)]);
+        }
+        let facts = UpstreamFacts {
+            control_timeline: leader.timeline,
+            history: leader,
+            ..facts()
+        };
+        hears(here, facts).map(|checked| checked.divergence)
+    };
+    let fork = 0x310_0000;
+    let known = rows(fork);
+    assert_eq!(hears(true, None, third()), None);
+    assert_eq!(hears(true, Some(&rows(fork - 8)), third()), None);
+    assert_eq!(hears(true, Some(&known), third()), Some(Divergence::None));
+    assert_eq!(hears(false, None, third()), Some(Divergence::None));
+    let own = second("0/2FFF000");
+    assert!(hears(true, None, own).is_some(), "no newer than mine");
+}
+
+#[test]
+fn a_number_that_both_opened_is_a_clash_unless_the_bytes_are_the_same() {
+    let here = |opened: bool, same_wal| {
+        let history = json!([[1, 50_327_552u64, "r", "2026-11-01T00:00:00+00:00", "b"]]);
+        let here = has_asked(on_second(opened)).store(&[("history", &history.to_string())]);
+        let facts = UpstreamFacts {
+            control_timeline: TimelineId(2),
+            history: second("0/2FFF000"),
+            same_wal,
+            ..facts()
+        };
+        hears(here, facts).unwrap().divergence
+    };
+    let clash = Divergence::Forked {
+        from: TimelineId(2),
+        at: Lsn::INVALID,
+    };
+    assert_eq!(here(true, None), clash);
+    assert_eq!(here(true, Some(true)), Divergence::None);
+    assert_eq!(here(true, Some(false)), clash);
+    assert_eq!(here(false, None), Divergence::None);
+    assert_eq!(here(false, Some(false)), clash, "by its bytes");
+}
+
+#[test]
+fn a_verdict_of_divergence_is_over_when_the_server_has_found_another_timeline() {
+    let stands = |divergence, observation| {
+        let agent = following(divergence, observation).agent();
+        let leader = serde_json::from_value(json(&agent)["store"]["cluster"]["leader"].clone());
+        agent.valid_check(&leader.unwrap()).is_some()
+    };
+    assert!(stands(FORKED, standby(status(true))));
+    assert!(!stands(FORKED, on_second(false)));
+    assert!(stands(Divergence::None, on_second(false)));
+    // It was made when the own timeline was not known.
+    let mut unknown = checked(FORKED);
+    unknown.mine = None;
+    let here = under_b(standby(status(true))).has("rejoin/checked", unknown);
+    let agent = here.agent();
+    let leader = serde_json::from_value(json(&agent)["store"]["cluster"]["leader"].clone());
+    assert!(agent.valid_check(&leader.unwrap()).is_none());
+}
+
+#[test]
+fn a_rewind_that_knows_less_of_the_history_than_the_server_may_part_too_late() {
+    // Timeline 2 was opened here and the control file does not name it: pg_rewind sees timeline 1 alone.
+    let sees = |control_timeline: u32, leader: TimelineHistory, divergence| {
+        let mut observation = on_second(true);
+        observation.sql = Sql::NotRunning;
+        observation.processes = Processes::default();
+        let mut control = control(DbState::ShutDownInRecovery);
+        control.timeline = TimelineId(control_timeline);
+        control.min_recovery_timeline = TimelineId(2);
+        control.min_recovery_end = Lsn(0x310_0000);
+        observation.data_dir = DataDir::Present(control.clone());
+        let facts = UpstreamFacts {
+            history: leader,
+            ..facts()
+        };
+        let here = under_b(observation).has("rejoin/facts", (mono(SECOND), facts));
+        here.agent().rewind_sees(&control, divergence)
+    };
+    let bare = || TimelineHistory::bare(TimelineId(1));
+    let at = |at| Divergence::Forked {
+        from: TimelineId(1),
+        at: Lsn(at),
+    };
+    assert!(!sees(1, bare(), at(0x2FF_F000)), "taken for common: all");
+    assert!(sees(2, bare(), at(0x2FF_F000)), "it knows both");
+    let later = second("0/2FFE000");
+    assert!(sees(1, later, at(0x2FF_E000)), "both part before");
+    let no_facts = under_b(on_second(true)).agent();
+    assert!(no_facts.rewind_sees(&control(DbState::ShutDown), FORKED));
+}
+
+#[test]
+fn how_a_side_task_ended_is_heard_by_the_one_that_began_it() {
+    let mut agent = under_b(standby(status(true)))
+        .has("sides", BTreeMap::from([("upstream", OpId(4))]))
+        .has("rejoin/asking", OpId(4))
+        .agent();
+    let mut heard = |op: u64| {
+        let ended = Ended::Failed("no route".into());
+        let input = PgInput::Finished {
+            op: OpId(op),
+            ended,
+        };
+        let input = tanist_core::input::Input::Postgres(input);
+        let out = out(|out| agent.handle(now(), input, out));
+        let asking = json(&agent)["rejoin"]["asking"].clone();
+        (asking.is_null(), out.notes.len())
+    };
+    let (asking, _) = heard(9);
+    assert!(!asking, "the end of something else");
+    let (over, _) = heard(4);
+    assert!(over);
+}
