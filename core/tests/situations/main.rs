@@ -3,9 +3,11 @@
 
 mod agent;
 mod decide;
+mod divergence;
 mod election;
 mod founding;
 mod handover;
+mod lane;
 mod nouns;
 mod pause;
 mod publish;
