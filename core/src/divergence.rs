@@ -212,12 +212,19 @@ impl Agent {
         seen <= parted
     }
 
-    /// A former upstream may have gone on sending after an older look: what it sent last is what has to be compared.
-    /// What a server has that runs and does not answer is known to nobody.
     pub fn knows_its_end(&self, now: Now) -> bool {
+        self.has_looked(now) && self.tells_its_end()
+    }
+
+    /// A former upstream may have gone on sending after an older look: what it sent last is what has to be compared.
+    pub fn has_looked(&self, now: Now) -> bool {
         let new = |at| at >= self.store.leader_since && now.mono.since(at) < FACTS_AGE_MAX;
+        self.local.looked_at.is_some_and(new)
+    }
+
+    /// What a server has that runs and does not answer is known to nobody. What is to be thrown away need not be known.
+    fn tells_its_end(&self) -> bool {
         let tells = self.local.is_answering() || self.local.server() == Server::Down;
-        // What is to be thrown away need not be known.
-        (tells || self.rejoin.reinit) && self.local.looked_at.is_some_and(new)
+        tells || self.rejoin.reinit
     }
 }

@@ -163,6 +163,18 @@ impl Local {
         self.observed.as_ref()?.sql.answered()
     }
 
+    /// Why a server that runs let this agent not in, in its own words.
+    pub fn refusal(&self) -> Option<&str> {
+        match &self.observed.as_ref()?.sql {
+            Sql::Refused(why) => Some(why),
+            Sql::NotRunning
+            | Sql::Starting
+            | Sql::ShuttingDown
+            | Sql::Silent(_)
+            | Sql::Answered(_) => None,
+        }
+    }
+
     pub fn data_dir(&self) -> Option<&DataDir> {
         self.observed.as_ref().map(|o| &o.data_dir)
     }

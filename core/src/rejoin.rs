@@ -463,8 +463,12 @@ impl Agent {
     }
 
     fn ask(&self, now: Now, upstream: Upstream) -> Decision {
-        if !self.knows_its_end(now) {
+        if !self.has_looked(now) {
             return Decision::Wait(Waiting::FreshLook);
+        }
+        // Another look would show no more: it runs, and lets nobody in.
+        if !self.knows_its_end(now) {
+            return self.wait_for_server(now);
         }
         if self.may_ask(now) {
             return Decision::AskUpstream { upstream };
@@ -547,7 +551,7 @@ impl Agent {
             | Server::Leftovers { .. }
             | Server::Primary
             | Server::Standby => Decision::Wait(Waiting::PostgresSilent {
-                why: "no answer over SQL".into(),
+                why: self.local.refusal().unwrap_or("no answer over SQL").into(),
             }),
         }
     }

@@ -41,3 +41,21 @@ fn a_number_that_was_given_twice_after_the_fork_does_not_matter() {
     let end = Lsn(0x380);
     assert_eq!(assess(&mine, end, &leader, three, None), forked(1, 0x100));
 }
+
+#[test]
+fn branches_that_left_their_line_at_different_timelines_part_at_the_last_common_fork() {
+    // Mine went from 1 to 3, the leader's from 1 to 2 and on to 4.
+    let (mine, leader) = (history(3, "1\t0/100"), history(4, "1\t0/100\n2\t0/200"));
+    assert_eq!(
+        assess(&mine, Lsn(0x180), &leader, None, None),
+        forked(1, 0x100)
+    );
+    let (mine, leader) = (
+        history(5, "1\t0/100\n3\t0/300"),
+        history(4, "1\t0/100\n2\t0/200"),
+    );
+    assert_eq!(
+        assess(&mine, Lsn(0x380), &leader, None, None),
+        forked(1, 0x100)
+    );
+}

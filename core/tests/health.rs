@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tanist_core::cluster::Cluster;
 use tanist_core::config::Config;
 use tanist_core::dcs::{KeyValue, LeaseId, Revision, Snapshot};
-use tanist_core::health::health;
+use tanist_core::health::{SyncStanding, health, sync_standing};
 use tanist_core::health_check::{Asked, Check};
 use tanist_core::leader_key::Authority;
 use tanist_core::lsn::Lsn;
@@ -309,6 +309,43 @@ fn a_replica_is_left_out_by_lag_tag_state_and_replication_state() {
     check(&silent, &[("/replica", 503), ("/health", 503)]);
     let archive = changed(replica(), |v| status(v).streaming = false);
     check(&archive, &[("/replica", 200), ("/readiness", 503)]);
+}
+
+#[test]
+fn a_replica_is_ready_up_to_its_limit_and_before_the_store_was_seen_only_by_what_it_received() {
+    let behind = |received: u64| changed(replica(), |v| status(v).received = Lsn(received));
+    let lag = [("/readiness?lag=2048&mode=write", 200)];
+    let at_limit = changed(replica(), |v| {
+        status(v).received = Lsn(50_331_784 - 2048);
+        status(v).replayed = Lsn(50_331_784 - 2048);
+    });
+    check(&at_limit, &lag);
+    let unseen = |received| {
+        let mut view = behind(received);
+        view.cluster = None;
+        view
+    };
+    check(&unseen(50_331_784), &[("/readiness", 200)]);
+    check(&unseen(0), &[("/readiness", 503)]);
+    check(&behind(0), &[("/readiness", 200)]);
+}
+
+#[test]
+fn only_a_standby_that_the_sync_key_names_counts_as_synchronous() {
+    let named = r#"{"leader":"n2","sync_standby":"n1"}"#;
+    let others = r#"{"leader":"n2","sync_standby":"n3"}"#;
+    let standing = |view: View, sync: &str| {
+        let config = ("config", r#"{"synchronous_mode":true}"#);
+        let view = changed(view, |v| {
+            v.cluster = Some(cluster(&[config, ("sync", sync)]));
+        });
+        sync_standing(&view)
+    };
+    let synchronous = Some(SyncStanding::Synchronous);
+    let asynchronous = Some(SyncStanding::Asynchronous);
+    assert_eq!(standing(replica(), named), synchronous);
+    assert_eq!(standing(replica(), others), asynchronous);
+    assert_eq!(standing(primary(), named), asynchronous);
 }
 
 #[test]

@@ -117,6 +117,9 @@ pub enum PostgresAct {
     },
     PauseReplay,
     ResumeReplay,
+    /// No session is let in any more, those kept for superusers are taken, too; the present ones go on.
+    ExhaustConnections,
+    FreeConnections,
     /// What becomes of its archive command from now on.
     Archiving(Archiving),
 }

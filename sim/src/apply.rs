@@ -144,6 +144,8 @@ impl World {
             PostgresAct::Write { bytes } => self.write_much(seat, bytes),
             PostgresAct::PauseReplay => self.pause_replay(seat, true),
             PostgresAct::ResumeReplay => self.pause_replay(seat, false),
+            PostgresAct::ExhaustConnections => self.crowd(seat, true),
+            PostgresAct::FreeConnections => self.crowd(seat, false),
             PostgresAct::Archiving(archiving) => self.set_archiving(seat, archiving),
         }
     }
@@ -557,6 +559,7 @@ impl World {
         self.thaw_postmaster(seat);
         self.unhang_start(seat);
         self.pause_replay(seat, false);
+        self.crowd(seat, false);
         self.set_archiving(seat, Archiving::Works);
         self.thaw_fencer(seat);
         self.thaw_agent(seat);

@@ -113,6 +113,7 @@ fn an_incident_retold_from_its_recordings_goes_as_it_went() {
     let mut otherwise = Vec::new();
     for name in [
         "failover/agent_gone_for_good",
+        "fencing/no_connection_left_for_the_agent",
         "failover/primary_host_dies",
         "failover/promote_fails_next_tries",
         "failover/start_timeout_zero_hands_over_at_once",

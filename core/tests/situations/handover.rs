@@ -5,6 +5,7 @@ use super::sql::status;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tanist_core::agent::{Agent, Output};
+use tanist_core::candidate::{ShownEnd, shown_end};
 use tanist_core::decision::{Decision, Waiting};
 use tanist_core::election::Ballot;
 use tanist_core::election_loss::ElectionLoss;
@@ -423,4 +424,64 @@ fn the_old_leader_leaves_the_key_to_the_others_for_five_seconds() {
     assert_ne!(abstains(5_000, "a"), waits);
     assert_ne!(abstains(4_999, "b"), waits, "another has led since");
     assert_eq!(Span::secs(5), tanist_core::handover::ABSTAIN);
+}
+
+#[test]
+fn the_candidate_is_asked_when_the_server_is_down_and_its_stop_has_ended() {
+    let phase_of = |server, busy: bool| {
+        let stopping = Phase::Stopping {
+            candidate: "b".into(),
+        };
+        let here = Situation::new().leads().runs(server);
+        let stop = json!({"op": 5, "operation": {"Stop": {"plan": {"first": "Fast", "immediate_after": 0,
+            "kill_after": 0}, "checkpoint_first": true}}, "term": TERM, "since": 1, "phase": null, "cancelled": false});
+        let lane = if busy { stop } else { Value::Null };
+        let here = here
+            .has("handover", in_phase(stopping))
+            .has("lane/current", lane);
+        matches!(advanced(here), Some(Phase::Confirming { .. }))
+    };
+    let down = || stopped(DbState::ShutDown);
+    assert!(phase_of(down(), false));
+    assert!(!phase_of(down(), true));
+    assert!(!phase_of(primary(status(false)), false));
+}
+
+#[test]
+fn who_is_fed_by_another_must_stream_to_be_chosen() {
+    let chosen = |streaming: bool| {
+        let data = json!({"state": "running", "role": "replica", "tags": {"replicatefrom": "c"}});
+        let mut answer = fit(HERE, 1);
+        answer.streaming = streaming;
+        let ballot = Ballot {
+            asked_at: mono(SECOND - 1),
+            mine: Lsn(HERE),
+            asked: BTreeMap::new(),
+            answers: BTreeMap::from([("b".into(), PeerAnswer::Status(answer))]),
+        };
+        let choosing = Phase::Choosing {
+            ballot: Some(ballot),
+        };
+        let here = Situation::new()
+            .leads()
+            .store(&[("members/b", &data.to_string()), ("members/c", "{}")])
+            .runs(primary(feeding(&[("c", "streaming")], &[])))
+            .has("handover", in_phase(choosing))
+            .has("local/looked_at", mono(SECOND));
+        matches!(advanced(here), Some(Phase::Stopping { .. }))
+    };
+    assert!(chosen(true));
+    assert!(!chosen(false));
+}
+
+#[test]
+fn a_shutdown_record_takes_no_more_than_two_hundred_bytes() {
+    let shown = |bytes: u64| {
+        let status = fit(1_000 + bytes, 1);
+        shown_end(&status, Lsn(1_000), Some(TimelineId(1)))
+    };
+    assert_eq!(shown(0), ShownEnd::Lacking);
+    assert_eq!(shown(1), ShownEnd::Whole);
+    assert_eq!(shown(200), ShownEnd::Whole);
+    assert_eq!(shown(201), ShownEnd::Foreign);
 }

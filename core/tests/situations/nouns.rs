@@ -10,12 +10,16 @@ use tanist_core::config::Config;
 use tanist_core::dcs::{KeyValue, LeaseId, Revision, Snapshot};
 use tanist_core::decision::*;
 use tanist_core::effect::EffectBody;
+use tanist_core::input::Input;
+use tanist_core::lane::{InLane, Lane};
 use tanist_core::local::Local;
 use tanist_core::lsn::Lsn;
+use tanist_core::name::OpId;
 use tanist_core::note::Note;
 use tanist_core::params;
 use tanist_core::postgres::*;
 use tanist_core::settings::LocalPostgres;
+use tanist_core::tenure::SessionCall;
 use tanist_core::time::Span;
 use tanist_core::timeline::{TimelineHistory, TimelineId};
 
@@ -251,18 +255,94 @@ fn a_promotion_is_carried_out_only_while_lease_and_authority_stand() {
 // ---- when to wake ----
 
 #[test]
-fn a_calm_agent_wakes_with_its_loop_at_the_latest() {
-    let leader = json!({"conn_url": "postgres://127.0.0.2:5432/postgres", "state": "running", "role": "primary"});
+fn an_agent_with_nothing_else_to_wait_for_wakes_with_its_loop() {
     let mut agent = Situation::new()
         .led_by("b")
-        .store(&[("members/b", &leader.to_string())])
         .in_session()
         .runs(standby(status(true)))
+        .has("tenure/call", (OpId(4), SessionCall::Keep))
+        .has("local/probe", OpId(5))
+        .has("sides", json!({"probe": 5}))
+        .has("store/watching", true)
+        .has("publishing/writes", json!({"members/a": 6}))
+        .has("publishing/member_due", mono(SECOND + 60))
+        .has(
+            "publishing/retry_at",
+            json!({"members/a": mono(SECOND + 60)}),
+        )
+        .has("started/mono", mono(SECOND - 50))
+        .has("fencing/started", mono(SECOND - 50))
         .agent();
-    let _ = out(|out| agent.handle(now(), tanist_core::input::Input::Wakeup, out));
-    let (at, _) = agent.next_wakeup().unwrap();
-    assert!(
-        at > mono(SECOND) && at <= mono(SECOND) + Span::secs(10),
-        "{at:?}"
-    );
+    let _ = out(|out| agent.handle(now(), Input::Wakeup, out));
+    let (at, why) = agent.next_wakeup().unwrap();
+    assert_eq!(at, mono(SECOND + 10), "{why:?}");
+}
+
+// ---- the lane ----
+
+#[test]
+fn forgotten_failures_are_no_pause_any_more() {
+    let mut lane = Lane::default();
+    for n in 0..2 {
+        lane.current = Some(InLane {
+            op: OpId(n),
+            operation: Operation::CrashRecovery,
+            term: None,
+            since: mono(SECOND),
+            phase: None,
+            cancelled: false,
+        });
+        let failed = Ended::Failed("no".into());
+        assert!(lane.end(OpId(n + 9), mono(SECOND), &failed).is_none());
+        assert!(lane.end(OpId(n), mono(SECOND), &failed).is_some());
+    }
+    assert_eq!(lane.failed("crash recovery"), 2);
+    let pausing = |lane: &Lane, second| lane.pausing("crash recovery", mono(second)).is_some();
+    assert!(pausing(&lane, SECOND + 1) && !pausing(&lane, SECOND + 2));
+    lane.forget_failures();
+    assert!(!pausing(&lane, SECOND + 1));
+    assert_eq!(lane.failed("crash recovery"), 0);
+}
+
+// ---- the fencer ----
+
+#[test]
+fn the_fencer_is_armed_for_what_is_about_to_write() {
+    let arms = |operation: Option<Operation>| {
+        let lane = operation.map(|operation| InLane {
+            op: OpId(5),
+            operation,
+            term: Some(TERM),
+            since: mono(SECOND),
+            phase: None,
+            cancelled: false,
+        });
+        let mut agent = Situation::new()
+            .leads()
+            .runs(standby(status(true)))
+            .has("settings/safety/fencer", "Auto")
+            .has("fencing/ready", true)
+            .has("fencing/ever_ready", true)
+            .has("lane/current", lane)
+            .agent();
+        let out = out(|out| agent.fencer_duties(now(), out));
+        out.effects
+            .iter()
+            .any(|effect| matches!(effect.body, EffectBody::Fencer(_)))
+    };
+    let start = |role| Operation::Start {
+        role,
+        parameters: BTreeMap::new(),
+        timeout: Span::secs(60),
+    };
+    let mark = PromotionMark {
+        timeline: TimelineId(2),
+        term: TERM,
+    };
+    let timeout = Span::secs(60);
+    assert!(!arms(None));
+    assert!(arms(Some(Operation::Promote { mark, timeout })));
+    assert!(arms(Some(start(StartAs::Primary))));
+    assert!(!arms(Some(start(StartAs::Standby { upstream: None }))));
+    assert!(!arms(Some(Operation::CrashRecovery)));
 }

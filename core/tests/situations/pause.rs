@@ -125,6 +125,16 @@ fn a_command_acts_in_pause_until_what_it_asked_for_is_there() {
     assert!(commanded(reinit(follower())));
     assert!(!commanded(reinit(leaderless())), "it waits for a leader");
     assert!(commanded(by_command(leaderless())), "a restart does not");
+    let handing_over = Situation::new().leads().runs(primary(status(false)));
+    assert!(commanded(handing_over.has("handover", handover())));
+    let wanted = json!({"r": {"kind": {"Restart": {"stopped": false}}, "what": "restart", "phase": "begun",
+        "since": mono(90), "until": mono(200), "write": null, "written": 0, "answer": null}});
+    assert!(commanded(follower().has("requests/open", wanted)));
+    let named = || leaderless().runs(standby(status(true)));
+    assert!(!commanded(named()));
+    assert!(commanded(
+        named().store(&[("failover", r#"{"member":"a"}"#)])
+    ));
 }
 
 #[test]

@@ -171,6 +171,26 @@ fn a_server_that_starts_for_another_is_stopped_when_it_was_rewound_or_had_the_ti
 }
 
 #[test]
+fn a_server_that_a_rewind_left_in_vain_is_stopped_for_a_new_copy_where_policy_allows_that() {
+    let stops = |rewound, remove: bool| {
+        let observation = Observation {
+            standby_signal: true,
+            ..server(DbState::InArchiveRecovery, Sql::Starting)
+        };
+        let decision = following(Divergence::None, observation)
+            .has("copies/aimed", "b")
+            .has("rejoin/rewound", rewound)
+            .has("store/config/remove_on_rewind_failure", remove)
+            .decides();
+        matches!(decision, Decision::Stop { .. })
+    };
+    assert!(stops(Rewound::InVain, true));
+    assert!(!stops(Rewound::InVain, false));
+    assert!(!stops(Rewound::NotYetUp, true));
+    assert!(!stops(Rewound::Settled, true));
+}
+
+#[test]
 fn a_start_has_as_much_time_as_the_operation() {
     let long = |millis: u64| {
         let observation = Observation {

@@ -92,6 +92,8 @@ fn of_act(act: &Act) -> Option<String> {
                 | PostgresAct::BeginServerLoop { .. }
                 | PostgresAct::PauseReplay
                 | PostgresAct::ResumeReplay
+                | PostgresAct::ExhaustConnections
+                | PostgresAct::FreeConnections
                 | PostgresAct::Archiving(_)
         ),
         Act::Host { act, .. } => matches!(

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
+use tanist::testbed::clients::crowd::Crowd;
 use tanist::testbed::cluster::lose;
 use tanist::testbed::http;
 use tanist::testbed::member::Member;
@@ -39,6 +40,8 @@ pub struct Deeds {
     died: BTreeMap<MemberName, Instant>,
     /// Ended in order, by an act: nobody starts its agent again.
     stopped: BTreeSet<MemberName>,
+    /// Who holds all connections of a server.
+    crowds: BTreeMap<MemberName, Crowd>,
     down: BTreeSet<MemberName>,
     /// Does the store take requests now?
     pub store_answers: bool,
@@ -57,6 +60,7 @@ impl Deeds {
                 .collect(),
             died: BTreeMap::new(),
             stopped: BTreeSet::new(),
+            crowds: BTreeMap::new(),
             down: BTreeSet::new(),
             store_answers: true,
             answers: channel(),
@@ -141,7 +145,7 @@ impl Deeds {
             }
             Act::Postgres { who, act } => {
                 for name in on_each(who) {
-                    on_postgres(house, &name, *act)?;
+                    self.on_postgres(house, &name, *act)?;
                 }
             }
             Act::Host { who, act } => {
@@ -190,6 +194,24 @@ impl Deeds {
                 anyhow::bail!("no act of this stage")
             }
         }
+    }
+
+    fn on_postgres(
+        &mut self,
+        house: &House,
+        name: &MemberName,
+        act: PostgresAct,
+    ) -> anyhow::Result<()> {
+        match act {
+            PostgresAct::ExhaustConnections => {
+                let server = house.cluster.member(name.as_str())?.postgres();
+                let crowd = Crowd::fill(server).map_err(anyhow::Error::msg)?;
+                self.crowds.insert(name.clone(), crowd);
+            }
+            PostgresAct::FreeConnections => drop(self.crowds.remove(name)),
+            other => on_postgres(house, name, other)?,
+        }
+        Ok(())
     }
 
     fn do_later(&mut self, span: Span, later: Later) {
@@ -274,6 +296,7 @@ impl Deeds {
         self.later.clear();
         self.stopped.clear();
         self.down.clear();
+        self.crowds.clear();
         for member in house.cluster.members() {
             every_process(house, &MemberName::from(member.name()), Signal::CONT)?;
             if member.agent().is_none() {

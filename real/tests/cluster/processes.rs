@@ -3,6 +3,7 @@
 use crate::ordeal::{Loss, Ordeal, assert_instance_ends, authority_max};
 use rustix::process::Signal;
 use std::time::Duration;
+use tanist::testbed::clients::crowd::Crowd;
 use tanist::testbed::cluster::lose;
 use tanist::testbed::wait_for;
 
@@ -15,6 +16,25 @@ fn killed_postmaster_leaves_no_backend_committing_and_writes_come_back() {
     ordeal.strike();
     ordeal.old.signal_postmaster(Signal::KILL).unwrap();
     ordeal.end(Loss::WithinBound);
+}
+
+/// Its agent gets no session either. Who is in goes on, so nothing is ended for it.
+#[test]
+fn primary_without_a_connection_left_goes_on_leading() {
+    let mut ordeal = Ordeal::begin();
+    let patch = serde_json::json!({"primary_start_timeout": 2});
+    assert_eq!(ordeal.cluster.patch_config(&patch).unwrap().code, 200);
+    let old = ordeal.old.clone();
+    ordeal.strike();
+    let crowd = Crowd::fill(old.postgres()).unwrap();
+    let postmaster = old.postmaster().unwrap();
+    // Three loops, and twice as long again.
+    std::thread::sleep(3 * authority_max());
+    assert_eq!(old.postmaster().unwrap(), postmaster);
+    assert_eq!(ordeal.cluster.leader().unwrap().name(), old.name());
+    drop(crowd);
+    let ended = ordeal.end(Loss::None);
+    assert_eq!((ended.leader.as_str(), ended.promotions), (old.name(), 0));
 }
 
 #[test]

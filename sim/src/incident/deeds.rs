@@ -79,6 +79,7 @@ struct Server {
     in_recovery: Option<bool>,
     replay_paused: bool,
     silent_since: Option<i128>,
+    refuses: bool,
     /// Its end, or its promotion, is the work of an operation or of the fencer.
     expected: bool,
 }
@@ -313,7 +314,20 @@ impl Teller {
             // It is what its operation wanted; what comes now is its own doing.
             server.expected &= busy;
         }
-        match (&observation.sql, server.silent_since) {
+        self.admission(now, &observation.sql, server);
+        server.postmaster = seen;
+    }
+
+    /// Whether it let the agent in, refused it, or said nothing.
+    fn admission(&mut self, now: i128, sql: &Sql, server: &mut Server) {
+        let refuses = matches!(sql, Sql::Refused(_));
+        match (server.refuses, refuses) {
+            (false, true) => self.server(now, PostgresAct::ExhaustConnections),
+            (true, false) => self.server(now, PostgresAct::FreeConnections),
+            (_, _) => {}
+        }
+        server.refuses = refuses;
+        match (sql, server.silent_since) {
             (Sql::Silent(_), None) => server.silent_since = Some(now),
             (Sql::Silent(_), Some(_)) => {}
             (_, Some(since)) => {
@@ -323,7 +337,6 @@ impl Teller {
             }
             (_, None) => {}
         }
-        server.postmaster = seen;
     }
 }
 

@@ -6,6 +6,7 @@ use crate::due::{CommandStep, Due, Ticket};
 use crate::invariants::rewind_preconditions::Source;
 use crate::marks::Mark;
 use crate::pg::archive::Segments;
+use crate::pg::connections::TOO_MANY;
 use crate::pg::instance::{Control, DataDir, Layout, Phase, Storage};
 use crate::pg::retention::begin_of_segment;
 use crate::pg::streaming::data_hop;
@@ -210,6 +211,9 @@ impl World {
         if !self.still_connected(seat, from) {
             self.abandon_rewind(seat);
             return refuse("could not fetch remote file: server closed the connection");
+        }
+        if self.is_crowded(from) {
+            return refuse(TOO_MANY);
         }
         if self.began_on_a_standby(seat) || !self.is_primary(from) {
             // The adapter asks once more before the tool writes anything.

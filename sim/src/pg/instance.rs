@@ -218,6 +218,8 @@ pub struct Server {
     pub inserted: Position,
     pub replayed: Lsn,
     pub replay_paused: bool,
+    /// Every connection is taken (`FATAL: sorry, too many clients already`); those of WAL senders count apart.
+    pub crowded: bool,
     /// Started with these.
     pub limits: Limits,
     /// Replay stands still since the primary has more.

@@ -6,6 +6,7 @@ use crate::event::What;
 use crate::host::Lane;
 use crate::marks::Mark;
 use crate::pg::archive::Archiving;
+use crate::pg::connections::TOO_MANY;
 use crate::pg::instance::{Layout, Phase};
 use crate::wire::Seat;
 use crate::world::World;
@@ -77,6 +78,10 @@ impl World {
             // Asked over a session before anything is noted.
             Operation::Promote { .. } if self.pgs[seat.index()].accepts_writes() => {
                 let why = "cannot promote: it is not in recovery".to_string();
+                self.finish_op(seat, Some(ticket), Ended::Failed(why));
+            }
+            Operation::Promote { .. } if self.is_crowded(seat) => {
+                let why = format!("cannot promote: {TOO_MANY}");
                 self.finish_op(seat, Some(ticket), Ended::Failed(why));
             }
             Operation::Promote { mark, timeout } => {

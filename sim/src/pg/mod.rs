@@ -16,6 +16,7 @@
 
 pub mod archive;
 pub mod commit;
+pub mod connections;
 pub mod copy;
 pub mod instance;
 pub mod lane;

@@ -2,6 +2,7 @@
 //! Knows nothing of who looks. The role is unknown, never guessed, when the server does not answer.
 
 use crate::event::Role;
+use crate::pg::connections::TOO_MANY;
 use crate::pg::instance::{Layout, Phase, Postmaster, Server, Storage};
 use crate::pg::limits::Limits;
 use crate::wire::Seat;
@@ -109,6 +110,7 @@ impl World {
             }
             (_, Some(_), _) => Sql::ShuttingDown,
             (_, None, Phase::Starting | Phase::Recovery { consistent: false }) => Sql::Starting,
+            (_, None, _) if server.crowded => Sql::Refused(TOO_MANY.to_string()),
             (_, None, Phase::Recovery { consistent: true } | Phase::Promoting | Phase::Primary) => {
                 Sql::Answered(self.sql_status(seat))
             }
@@ -218,7 +220,8 @@ impl World {
     ) -> Option<UpstreamFacts> {
         let pg = &self.pgs[seat.index()];
         let server = pg.server.as_ref()?;
-        if !server.sends() || server.stopping.is_some() || self.is_silent(seat) {
+        let refuses = server.stopping.is_some() || server.crowded;
+        if !server.sends() || refuses || self.is_silent(seat) {
             return None;
         }
         Some(UpstreamFacts {

@@ -139,6 +139,7 @@ impl World {
         }
         server.backends.sessions = 0;
         server.backends.loops = 0;
+        server.crowded = false;
         server.waiting.clear();
         server.phase = Phase::Starting;
         server.inserted = flushed;

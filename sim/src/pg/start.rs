@@ -120,6 +120,7 @@ impl World {
             inserted: pg.dir.wal,
             replayed: pg.dir.wal.lsn,
             replay_paused: false,
+            crowded: false,
             limits,
             falls_short: false,
             by_hand: false,

@@ -12,7 +12,7 @@ use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::input::Input;
 use tanist_core::name::OpId;
-use tanist_core::postgres::{Ended, Operation, PgInput, SideTask};
+use tanist_core::postgres::{Ended, Operation, PgInput, SideTask, Sql};
 use tanist_core::primitive::{Primitive, PrimitiveOutcome};
 use tanist_core::status_json::StatusBody;
 use tanist_core::time::{Mono, Span};
@@ -111,7 +111,8 @@ impl World {
         }
     }
 
-    /// What a member's REST says of it, over a session of its own.
+    /// What a member's REST says of it, over a session of its own; what was known before says more than a server that
+    /// says nothing (the shell's `rest/fresh.rs`).
     pub(crate) fn rest_body(&self, peer: Seat) -> String {
         let here = self.observation(peer);
         let now = self.host_now(peer);
@@ -119,7 +120,9 @@ impl World {
             Some(Mind::Patroni(patroni)) => body_of(&patroni.kept, &here, now),
             Some(Mind::Tanist(agent)) => {
                 let mut view = agent.view();
-                view.observed = Some(here);
+                if !matches!(here.sql, Sql::Silent(_) | Sql::Refused(_)) {
+                    view.observed = Some(here);
+                }
                 serde_json::to_string(&StatusBody::of(&view, now)).unwrap_or_default()
             }
             None => String::new(),

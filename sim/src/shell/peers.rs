@@ -2,16 +2,13 @@
 //! answer travels back. Knows nothing of why it is asked.
 
 use crate::due::{AgentDue, Due, Question};
-use crate::event::Role;
 use crate::host::{Power, Run};
 use crate::patroni::read_status;
-use crate::pg::instance::Phase;
 use crate::wire::{Fate, Hop, Node, Seat, Traffic};
 use crate::world::World;
 use tanist_core::input::Input;
-use tanist_core::lsn::Lsn;
 use tanist_core::name::{MemberName, OpId};
-use tanist_core::peer::{PeerAnswer, PeerInput, PeerRequest, PeerStatus};
+use tanist_core::peer::{PeerAnswer, PeerInput, PeerRequest};
 use tanist_core::peer_json;
 use tanist_core::time::{Mono, Span};
 
@@ -114,7 +111,7 @@ impl World {
     }
 
     /// `None`: nothing comes back, since the process or the host stands still or is dark.
-    fn rest_answers(&mut self, asker: Seat, peer: Seat) -> Option<PeerAnswer> {
+    fn rest_answers(&self, asker: Seat, peer: Seat) -> Option<PeerAnswer> {
         let host = &self.hosts[peer.index()];
         match (host.power, &host.agent) {
             (Power::Off | Power::Suspended, _) => None,
@@ -124,56 +121,12 @@ impl World {
         }
     }
 
-    /// Between a Tanist and a Patroni the body travels as text, and each reads it in its own way.
-    fn rest_status(&mut self, asker: Seat, peer: Seat) -> PeerAnswer {
-        match (self.is_patroni(asker), self.is_patroni(peer)) {
-            (false, false) => PeerAnswer::Status(self.peer_status(peer)),
-            (false, true) => peer_json::read(self.rest_body(peer).as_bytes()),
-            (true, _) => read_status(&self.rest_body(peer)),
-        }
-    }
-
-    /// What a member says of itself: its view, with positions as its PostgreSQL has them now.
-    fn peer_status(&mut self, peer: Seat) -> PeerStatus {
-        let role = self.role(peer);
-        let says_primary = self.says_primary(peer);
-        let pg = &self.pgs[peer.index()];
-        let agent = self.hosts[peer.index()].agent.as_ref();
-        let view = agent.and_then(|agent| agent.agent.tanist().map(|agent| agent.view()));
-        let up = matches!(role, Role::Standby | Role::Promoting | Role::Primary);
-        let in_recovery = !pg
-            .server
-            .as_ref()
-            .is_some_and(|s| s.phase == Phase::Primary);
-        let shape = &self.shape.members[peer.index()];
-        let (state, mut word) = view.as_ref().map_or_else(
-            || ("unknown".to_string(), "replica".to_string()),
-            |view| (view.state.word().to_string(), view.role.word().to_string()),
-        );
-        if says_primary {
-            word = "primary".to_string();
-        }
-        PeerStatus {
-            state,
-            role: word,
-            in_recovery,
-            timeline: up.then(|| self.wal.timeline(pg.dir.wal.branch)),
-            position: if up && in_recovery {
-                pg.dir.wal.lsn
-            } else {
-                Lsn::INVALID
-            },
-            nofailover: shape.nofailover,
-            failover_priority: shape.failover_priority.unwrap_or(1),
-            watchdog_failed: false,
-            streaming: pg.receiver().is_some(),
-            replay_paused: pg
-                .server
-                .as_ref()
-                .is_some_and(|s| in_recovery && s.replay_paused),
-            sees_leader: view
-                .and_then(|view| view.cluster)
-                .is_some_and(|cluster| cluster.leader.is_some()),
+    /// The body travels as text, and each reads it in its own way.
+    fn rest_status(&self, asker: Seat, peer: Seat) -> PeerAnswer {
+        let body = self.rest_body(peer);
+        match self.is_patroni(asker) {
+            true => read_status(&body),
+            false => peer_json::read(body.as_bytes()),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::act::Trouble;
 use crate::due::{AgentDue, PgDue};
 use crate::event::What;
 use crate::marks::Mark;
+use crate::pg::connections::TOO_MANY;
 use crate::pg::instance::{Phase, Retained};
 use crate::pg::streaming::data_hop;
 use crate::wire::Seat;
@@ -85,6 +86,9 @@ impl World {
             .is_some_and(|s| s.accepts());
         if !answers {
             return failed("the server does not accept connections");
+        }
+        if self.is_crowded(seat) {
+            return failed(TOO_MANY);
         }
         match task {
             SideTask::Probe | SideTask::AskUpstream { .. } => {}

@@ -61,6 +61,7 @@ faults! {
     "postgres-killed" Ordinary |d, _| (postgres(who(d), PostgresAct::KillAll), None);
     "commit-loop" Ordinary |d, _| (postgres(Who::Leader, PostgresAct::BeginServerLoop { every: Span::millis(d.between(20, 500)) }), None);
     "bulk-load" Ordinary |d, _| { let bytes = d.between(4, 64) << 10; (postgres(Who::Leader, PostgresAct::Write { bytes }), None) };
+    "connections-exhausted" Ordinary |d, c| { let w = member(d, c); (postgres(w.clone(), PostgresAct::ExhaustConnections), Some(postgres(w, PostgresAct::FreeConnections))) };
     "replay-paused" Ordinary |d, c| { let w = member(d, c); (postgres(w.clone(), PostgresAct::PauseReplay), Some(postgres(w, PostgresAct::ResumeReplay))) };
     "checkpoint" Ordinary |d, _| (postgres(who(d), PostgresAct::Checkpoint), None);
     "host-crash" Ordinary |d, c| { let w = member(d, c); (host(w.clone(), HostAct::Crash), Some(host(w, HostAct::Boot))) };

@@ -3,6 +3,7 @@
 //! they saw; `checker` judges it.
 
 pub mod busy;
+pub mod crowd;
 pub mod probe;
 pub mod writer;
 

@@ -11,7 +11,7 @@ use super::line::Line;
 use crate::act::Act;
 
 /// Every first word of an act, with the room that reads the rest.
-const VERBS: [(&str, Room); 46] = [
+const VERBS: [(&str, Room); 47] = [
     ("kill", Room::Processes),
     ("start", Room::Processes),
     ("stop", Room::Processes),
@@ -30,6 +30,7 @@ const VERBS: [(&str, Room); 46] = [
     ("fill", Room::Processes),
     ("stall", Room::Processes),
     ("free", Room::Processes),
+    ("exhaust", Room::Processes),
     ("lie", Room::Processes),
     ("silence", Room::Processes),
     ("archive", Room::Processes),

@@ -188,6 +188,11 @@ fn read_host(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
             line.word("flush")?;
             host(on(line)?, HostAct::LieAboutFlush)
         }
+        "exhaust" => {
+            line.word("connections")?;
+            postgres(of(line)?, PostgresAct::ExhaustConnections)
+        }
+        "free" if line.takes("connections") => postgres(of(line)?, PostgresAct::FreeConnections),
         disk => {
             line.word("disk")?;
             let act = match disk {
@@ -313,6 +318,8 @@ pub fn show_postgres(who: &Who, act: &PostgresAct) -> String {
         PostgresAct::Write { bytes } => format!("write {} on {who}", show_bytes(*bytes)),
         PostgresAct::PauseReplay => format!("pause replay on {who}"),
         PostgresAct::ResumeReplay => format!("resume replay on {who}"),
+        PostgresAct::ExhaustConnections => format!("exhaust connections of {who}"),
+        PostgresAct::FreeConnections => format!("free connections of {who}"),
         PostgresAct::Archiving(archiving) => {
             format!("archive of {who} {}", word_of(&ARCHIVING, *archiving))
         }
