@@ -3,6 +3,7 @@
 
 use crate::pg::archive::Archiving;
 use crate::shape::{ClientShape, Runs};
+use crate::watchdog::Works;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tanist_core::name::MemberName;
@@ -150,6 +151,8 @@ pub enum HostAct {
     LieAboutFlush,
     /// The data directory is gone.
     LoseData,
+    /// What becomes of its watchdog device from now on.
+    Watchdog(Works),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ use crate::pg::archive::Archiving;
 use crate::pg::instance::{DataDir, Flushing, Storage};
 use crate::shape::ClusterShape;
 use crate::store::servers::{ServerChanged, ServerState, election_delay};
+use crate::watchdog::Works;
 use crate::wire::{CutKind, Hop, Node, Seat, Traffic};
 use crate::world::World;
 use tanist_core::input::Input;
@@ -180,6 +181,7 @@ impl World {
             HostAct::StallDisk => self.stall_storage(seat),
             HostAct::FreeDisk => self.free_storage(seat),
             HostAct::LieAboutFlush => self.pgs[seat.index()].flushing = Flushing::Lying,
+            HostAct::Watchdog(works) => self.set_watchdog(seat, works),
             HostAct::LoseData => {
                 self.pgs[seat.index()].server = None;
                 self.pgs[seat.index()].run += 1;
@@ -191,20 +193,24 @@ impl World {
         }
     }
 
-    fn crash_host(&mut self, seat: Seat) {
+    pub(crate) fn crash_host(&mut self, seat: Seat) {
         let host = &mut self.hosts[seat.index()];
+        host.boots_at = None;
         if host.power == Power::Off {
             return;
         }
         host.power = Power::Off;
         host.fencer = None;
         host.parked.clear();
+        if let Some(device) = host.watchdog.as_mut() {
+            device.lost_power();
+        }
         // Its clock of deadlines begins anew with the next boot.
         self.oracle.evidence.deadlines.remove(&seat);
         self.power_lost(seat);
     }
 
-    fn boot_host(&mut self, seat: Seat) {
+    pub(crate) fn boot_host(&mut self, seat: Seat) {
         let now = self.now();
         let boots = self.chance.host.span(Span::secs(1), Span::secs(5));
         let host = &mut self.hosts[seat.index()];
@@ -212,6 +218,8 @@ impl World {
             return;
         }
         host.power = Power::On;
+        host.boots_at = None;
+        host.watchdog_looked_at = None;
         host.clock = crate::clock::HostClock::booted(now, boots);
         self.host_due(seat, boots, HostDue::StartAgent);
     }
@@ -221,6 +229,7 @@ impl World {
         if host.power == Power::On {
             host.power = Power::Suspended;
             let now = self.agenda.now();
+            self.suspend_watchdog(seat);
             self.suspend_streams(seat, now);
         }
     }
@@ -233,6 +242,8 @@ impl World {
         }
         host.power = Power::On;
         host.resumed_at = Some(now);
+        self.resume_watchdog(seat);
+        let host = &mut self.hosts[seat.index()];
         let mut parked = std::mem::take(&mut host.parked);
         if self.chance.host.chance(500) {
             parked = backwards(parked);
@@ -269,6 +280,13 @@ impl World {
         }
         self.schedule_wake(seat);
         self.deadline_comes(seat);
+        self.watchdog_comes_due(seat);
+    }
+
+    fn set_watchdog(&mut self, seat: Seat, works: Works) {
+        if let Some(device) = self.hosts[seat.index()].watchdog.as_mut() {
+            device.works = works;
+        }
     }
 
     fn apply_clients(&mut self, act: ClientAct) {
@@ -546,6 +564,7 @@ impl World {
     fn heal_member(&mut self, seat: Seat) {
         let now = self.now();
         self.apply_host(seat, HostAct::FreeDisk);
+        self.set_watchdog(seat, Works::Well);
         self.pgs[seat.index()].flushing = Flushing::Honest;
         self.pgs[seat.index()].settle();
         self.pgs[seat.index()].troubles.clear();

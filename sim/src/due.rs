@@ -202,6 +202,10 @@ pub enum HostDue {
     StartFencer,
     Resume,
     ThawAgent,
+    /// The watchdog's time may be over.
+    Watchdog,
+    /// A host that was reset is up again.
+    Boot,
 }
 
 #[derive(Clone, Debug)]

@@ -42,6 +42,10 @@ pub enum What {
     FencerFired {
         member: MemberName,
     },
+    /// Nobody kept the watchdog alive: it resets the host.
+    WatchdogFired {
+        member: MemberName,
+    },
     /// The member's PostgreSQL changed: role, timeline, or whether it can report a commit.
     Postgres {
         member: MemberName,

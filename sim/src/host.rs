@@ -7,7 +7,8 @@ use crate::moment::Moment;
 use crate::patroni::Patroni;
 use crate::patroni::retries::Retries;
 use crate::pg::wal::Position;
-use crate::shape::Runs;
+use crate::shape::{MemberShape, Runs};
+use crate::watchdog::Watchdog;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tanist_core::agent::Agent;
 use tanist_core::dcs::{DcsRequest, LeaseId, Revision};
@@ -52,6 +53,12 @@ pub struct Host {
     pub parked: Vec<Due>,
     /// Resumed at that moment, after a suspension.
     pub resumed_at: Option<Moment>,
+    /// `None`: it has no such device.
+    pub watchdog: Option<Watchdog>,
+    /// The deadline for which a look at the device is in the queue.
+    pub watchdog_looked_at: Option<Mono>,
+    /// It was reset, and boots by itself.
+    pub boots_at: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,12 +182,12 @@ pub struct FencerProcess {
 }
 
 impl Host {
-    pub fn new(seat: u8, runs: Runs) -> Host {
+    pub fn new(seat: u8, member: &MemberShape) -> Host {
         let uptime = tanist_core::time::Span::secs(1_000 * (u64::from(seat) + 1));
         Host {
             clock: HostClock::booted(Moment::START, uptime),
             power: Power::On,
-            runs,
+            runs: member.runs,
             becomes: None,
             agent: None,
             lives: 0,
@@ -189,6 +196,9 @@ impl Host {
             fencer_lives: 0,
             parked: Vec::new(),
             resumed_at: None,
+            watchdog: member.watchdog.map(Watchdog::new),
+            watchdog_looked_at: None,
+            boots_at: None,
         }
     }
 

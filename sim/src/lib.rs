@@ -16,7 +16,7 @@
 //! | room | files |
 //! |---|---|
 //! | the world | `world`, `agenda`, `due`, `apply`, `account` (queries of the truth), `truth`, `event`, `moment`, `streams`, `shape`, `act` |
-//! | the fakes (held to real servers by `fidelity/`) | `store/` (revisions, transactions, leases, watches, servers), `pg/` (processes, WAL tree, control data, every operation), `wire`, `host`, `clock`, `app` (clients with numbered commits), `operator` |
+//! | the fakes (held to real servers by `fidelity/`) | `store/` (revisions, transactions, leases, watches, servers), `pg/` (processes, WAL tree, control data, every operation), `wire`, `host`, `watchdog` (a host's device), `clock`, `app` (clients with numbered commits), `operator` |
 //! | agents | `shell/` (drives one agent as the real shell does, fencer included), `patroni/` (a member that is run by Patroni) |
 //! | judges | `invariants/` (one promise a file), `marks`, `sabotage` (deliberate bugs that prove a judge can convict) |
 //! | stories | `plan`, `scenario/` (the language of `scenarios/`), `report/`, `campaign`, `tally`, `share`, `swarm`, `shrink`, `session` (a run by hand), `incident/` (recordings of real members as one story), `own_settings` and `outages` (what a user's settings cost), `command/` |
@@ -66,5 +66,6 @@ pub mod swarm;
 pub mod tally;
 pub mod trace;
 pub mod truth;
+pub mod watchdog;
 pub mod wire;
 pub mod world;

@@ -67,6 +67,7 @@ marks! {
     PatroniLed Often "patroni-led";
     PatroniWrotePastItsLock Often "patroni-wrote-past-its-lock";
     AgentSwapped Often "agent-swapped";
+    WatchdogFired Often "watchdog-fired";
 }
 
 /// Marks hit by one run.

@@ -24,6 +24,10 @@ pub struct ClusterShape {
     pub primary_start_timeout: Span,
     /// How the fencer is used on every host.
     pub fencer: FencerMode,
+    /// How a watchdog device is used on every host that has one, by agents that use one.
+    pub watchdog: WatchdogMode,
+    /// How much sooner than the lease the device's time is over; `None`: half the ttl.
+    pub safety_margin: Option<Span>,
     /// From an immediate stop until no backend is left, on a healthy host.
     pub stop_budget: Span,
     /// What the agents believe about how far clock rates may differ, in millionths.
@@ -61,6 +65,18 @@ pub struct MemberShape {
     pub founds: bool,
     /// A supervisor starts the agent again this long after it died; `None`: nobody does.
     pub supervisor: Option<Span>,
+    /// Its host has a watchdog device, whose timeouts are whole multiples of this.
+    pub watchdog: Option<Span>,
+}
+
+/// `watchdog.mode` of a Patroni.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WatchdogMode {
+    Off,
+    /// Used where it can be.
+    Automatic,
+    /// Nobody leads without one.
+    Required,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +140,8 @@ impl ClusterShape {
             },
             primary_start_timeout: Span::secs(300),
             fencer: FencerMode::Required,
+            watchdog: WatchdogMode::Automatic,
+            safety_margin: Some(Span::secs(5)),
             stop_budget: Span::secs(2),
             clock_drift_ppm: 5_000,
             archive: false,
@@ -165,6 +183,7 @@ impl MemberShape {
             start: StartWhen::AtOnce,
             founds: true,
             supervisor: Some(Span::secs(2)),
+            watchdog: None,
         }
     }
 }

@@ -110,7 +110,7 @@ impl World {
             stuck: Vec::new(),
             store: Store::new(shape.store_servers),
             hosts: (0..members)
-                .map(|at| Host::new(at, shape.members[usize::from(at)].runs))
+                .map(|at| Host::new(at, &shape.members[usize::from(at)]))
                 .collect(),
             pgs: (0..members).map(|_| Instance::default()).collect(),
             wal: Wal::default(),
@@ -243,6 +243,8 @@ impl World {
                 HostDue::StartFencer => self.start_fencer(seat),
                 HostDue::Resume => self.resume_host(seat),
                 HostDue::ThawAgent => self.thaw_agent(seat),
+                HostDue::Watchdog => self.watchdog_comes_due(seat),
+                HostDue::Boot => self.boots_by_itself(seat),
             },
             Due::Store(StoreDue::CallArrives(call)) => self.call_arrives(*call),
             Due::Store(StoreDue::AnswerLeaves(answer)) => self.answer_leaves(*answer),

@@ -13,7 +13,8 @@ use tanist_sim::plan::{Plan, Step};
 use tanist_sim::scenario::claims::{Condition, Demand, Ending, Fact, Relation, Work};
 use tanist_sim::scenario::parse::parse;
 use tanist_sim::scenario::print::print;
-use tanist_sim::shape::{ClientShape, ClusterShape, CommitMode, Runs, StartWhen};
+use tanist_sim::shape::{ClientShape, ClusterShape, CommitMode, Runs, StartWhen, WatchdogMode};
+use tanist_sim::watchdog::Works;
 
 fn span() -> BoxedStrategy<Span> {
     prop_oneof![
@@ -87,6 +88,7 @@ fn host_act() -> BoxedStrategy<HostAct> {
         select(plain),
         span().prop_map(SuspendFor),
         any::<i32>().prop_map(|ppm| ClockRate { ppm }),
+        select(vec![Works::Well, Works::Refuses]).prop_map(Watchdog),
         shift.prop_map(|by| StepWall { by }),
     ]
     .boxed()
@@ -309,9 +311,24 @@ fn shape() -> BoxedStrategy<ClusterShape> {
     let misnamed = of(select(vec!["a", "b", "c"]));
     let members = proptest::array::uniform3((flags, of(any::<i64>()), of(span()), misnamed));
     let numbers = (any::<u64>(), any::<u8>(), 0..1_000_000_u32);
-    (switches, modes, fencers, spans, members, numbers, pace())
+    let modes_of_watchdogs = select(vec![
+        WatchdogMode::Off,
+        WatchdogMode::Automatic,
+        WatchdogMode::Required,
+    ]);
+    let steps = of((1..100_u64).prop_map(Span::secs));
+    let watchdogs = (modes_of_watchdogs, of(span()), steps);
+    (
+        switches,
+        modes,
+        fencers,
+        spans,
+        members,
+        numbers,
+        (pace(), watchdogs),
+    )
         .prop_map(
-            |(on, mode, fencer, spans, members, (lag, servers, drift), pace)| {
+            |(on, mode, fencer, spans, members, (lag, servers, drift), (pace, watchdogs))| {
                 let mut shape = ClusterShape::of(&["a", "b", "c"]);
                 (shape.ttl, shape.loop_wait, shape.retry_timeout, ..) = spans;
                 (.., shape.primary_start_timeout, shape.stop_budget) = spans;
@@ -326,6 +343,9 @@ fn shape() -> BoxedStrategy<ClusterShape> {
                 shape.store_servers = servers;
                 shape.clock_drift_ppm = drift;
                 shape.clients = pace;
+                let (mode, margin, steps) = watchdogs;
+                (shape.watchdog, shape.safety_margin) = (mode, margin);
+                shape.members[1].watchdog = steps;
                 for (member, ((nofailover, asked, founds), priority, supervisor, misnamed)) in
                     shape.members.iter_mut().zip(members)
                 {

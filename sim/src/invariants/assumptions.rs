@@ -29,7 +29,7 @@ enum Until {
 #[derive(Clone, Debug, Default)]
 pub struct Assumptions {
     broken: BTreeMap<Assumption, String>,
-    /// A2, the stop bound, by member: neither agent nor fencer could end PostgreSQL in time.
+    /// A2, the stop bound, by member: neither agent, fencer nor watchdog could end PostgreSQL in time.
     unstoppable: BTreeMap<Seat, Until>,
 }
 

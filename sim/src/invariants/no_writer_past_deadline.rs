@@ -93,7 +93,7 @@ impl World {
         for at in 0..self.hosts.len() as u8 {
             let seat = Seat(at);
             let host = &self.hosts[seat.index()];
-            let able = host.agent_runs() || host.fencer_runs();
+            let able = host.agent_runs() || host.fencer_runs() || self.is_watched(seat);
             let idle = self.pgs[seat.index()].server.is_none();
             if able || idle {
                 self.oracle.assumptions.somebody_can_stop(seat, now + grace);

@@ -21,7 +21,7 @@ impl World {
         }
         let all = (0..self.pgs.len() as u8).map(Seat);
         let yes: Vec<String> = all
-            .filter(|seat| self.says_primary(*seat) && !self.is_past_its_lock(*seat))
+            .filter(|seat| self.says_primary(*seat) && !self.may_write_on(*seat))
             .map(|seat| self.name(seat).0)
             .collect();
         let verdict = match yes.len() {

@@ -6,7 +6,7 @@
 //!
 //! Rests on A1 to A4. A member on which nobody could end PostgreSQL in time (host suspended; agent and
 //! fencer both gone or frozen) is excused until they have had their stop budget. A Patroni that writes without the leader
-//! key is left out (`patroni_alone.rs`).
+//! key is left out until its watchdog, if it has opened one, must have reset the host (`patroni_alone.rs`).
 
 use super::Invariant;
 use super::assumptions::Assumption;
@@ -22,7 +22,7 @@ impl World {
         }
         let mut writers: Vec<Seat> = self.writers().collect();
         let all = writers.len();
-        writers.retain(|seat| !self.is_past_its_lock(*seat));
+        writers.retain(|seat| !self.may_write_on(*seat));
         if writers.len() < all {
             self.mark(Mark::PatroniWrotePastItsLock);
             self.oracle.set_aside(Invariant::OneWriter);

@@ -5,8 +5,9 @@
 //! its time has no second deadline. So it can go on writing after its leader key is gone. That is Patroni's own bound, and
 //! a cluster that is swapped node by node has it for as long as a Patroni leads.
 //!
-//! - S01, S21: a Patroni that writes, or says that it is the primary, without the leader key is left out of the count.
-//!   With the key it counts: then whoever else writes is wrong, and Tanist's members are counted in any case.
+//! - S01, S21: a Patroni that writes, or says that it is the primary, without the leader key is left out of the count, for
+//!   as long as its host's watchdog, where it has opened one, lets it. With the key it counts: then whoever else writes is
+//!   wrong, and Tanist's members are counted in any case.
 //! - S13, S14: Patroni compares numbers of timelines only. A Patroni that follows, and whatever streams from a Patroni
 //!   (real/README.md: "not covered: an upstream that is run by Patroni"), may be given another's WAL.
 //! - S27: a Patroni gives its key away after its stop, whether or not anybody has its shutdown checkpoint.
@@ -31,6 +32,19 @@ impl World {
     /// It is run by Patroni and does not hold the leader key.
     pub(crate) fn is_past_its_lock(&self, seat: Seat) -> bool {
         self.is_patroni(seat) && self.leader_seat() != Some(seat)
+    }
+
+    /// Past its lock, and nothing that it has set up should have ended its writing by now.
+    pub(crate) fn may_write_on(&self, seat: Seat) -> bool {
+        let now = self.host_now(seat).mono;
+        let device = self.hosts[seat.index()].watchdog.as_ref();
+        self.is_past_its_lock(seat) && !device.is_some_and(|device| device.is_overdue(now))
+    }
+
+    /// Its watchdog runs, and ends PostgreSQL with everything else on the host, whoever stands still.
+    pub(crate) fn is_watched(&self, seat: Seat) -> bool {
+        let device = self.hosts[seat.index()].watchdog.as_ref();
+        self.is_patroni(seat) && device.is_some_and(|device| device.resets_at().is_some())
     }
 
     /// A Patroni has left the cluster in a state out of which only a person helps.

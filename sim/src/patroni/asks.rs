@@ -14,6 +14,7 @@ use tanist_core::primitive::{Primitive, PrimitiveOutcome};
 use tanist_core::time::{Mono, Now, Span};
 
 use super::Task;
+use crate::watchdog::{Call, Refused};
 
 /// Why a script does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +54,21 @@ pub enum Ask {
     },
     Begin(Task),
     CancelTask,
+    /// Beside this script, and beside the stop that it begins.
+    AwaitSafepoint,
     Reply(RequestId, Answer),
     Exit {
         code: u8,
     },
+    Kernel(Kernel),
+}
+
+/// What its host's kernel answers at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    Watchdog(Call),
+    /// Sessions of clients, by the list of processes.
+    CountBackends,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +82,8 @@ pub enum Said {
     Ended(Ended),
     /// In time, or not.
     View(bool),
+    Watchdog(Result<Span, Refused>),
+    Backends(u32),
 }
 
 /// One run of a script.
@@ -214,6 +228,14 @@ impl<'a> Asks<'a> {
 
     pub fn reply(&mut self, request: &RequestId, answer: Answer) -> Run<()> {
         self.ask(Ask::Reply(request.clone(), answer)).map(|_| ())
+    }
+
+    pub fn await_safepoint(&mut self) -> Run<()> {
+        self.ask(Ask::AwaitSafepoint).map(|_| ())
+    }
+
+    pub fn kernel(&mut self, call: Kernel) -> Run<Said> {
+        self.ask(Ask::Kernel(call))
     }
 
     pub fn exit(&mut self, code: u8) -> Run<()> {

@@ -2,7 +2,7 @@
 //! member's body in a race (2.11). Knows nothing of HTTP.
 
 use super::strand::state_word;
-use super::{Kept, Role, VERSION};
+use super::{Kept, Role, VERSION, watchdog};
 use serde_json::{Map, Value, json};
 use tanist_core::iso::shown_time;
 use tanist_core::lsn::Lsn;
@@ -128,6 +128,9 @@ pub fn status(kept: &Kept, here: &Observation, now: Now) -> String {
     }
     if kept.tunes.paused {
         say("pause", json!(true));
+    }
+    if !watchdog::is_healthy(kept) {
+        say("watchdog_failed", json!(true));
     }
     let fresh = kept
         .store_seen

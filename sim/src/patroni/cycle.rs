@@ -3,7 +3,7 @@
 use super::asks::{Asks, Halt, Run};
 use super::dcs::{self, Held};
 use super::keys::Seen;
-use super::{Rewind, Role, Task, demote, follow, found, lead, race, recover, slots};
+use super::{Rewind, Role, Task, demote, follow, found, lead, race, recover, slots, watchdog};
 use std::sync::Arc;
 use tanist_core::postgres::{DataDir, Observation, Sql, SqlStatus};
 use tanist_core::time::Span;
@@ -29,6 +29,9 @@ pub fn cycle(a: &mut Asks) -> Run<()> {
 
 fn through(a: &mut Asks) -> Run<()> {
     let seen = dcs::read_cluster(a)?;
+    if a.recall().tunes.paused {
+        watchdog::disable(a)?;
+    }
     let here = look(a)?;
     let me = a.recall().me.name.clone();
     if !seen.members.contains_key(&me) {
@@ -94,6 +97,9 @@ fn decide(a: &mut Asks, seen: &Seen, here: &Observation) -> Run<()> {
     if kept.recovering {
         a.keep(|k| k.recovering = false);
         let down = matches!(server, Server::Down);
+        if down {
+            watchdog::disable(a)?;
+        }
         if down && kept.rewind != Rewind::Check && kept.rewind != Rewind::Need && holds {
             a.keep(|k| k.role = Role::Demoted);
             return dcs::release(a, None);

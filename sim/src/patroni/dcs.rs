@@ -5,7 +5,7 @@
 use super::asks::{Asks, Halt, Run};
 use super::body::{member_key, same};
 use super::keys::Seen;
-use super::lead;
+use super::{lead, watchdog};
 use std::sync::Arc;
 use tanist_core::dcs::{LeaseId, Revision};
 use tanist_core::name::MemberName;
@@ -161,7 +161,7 @@ pub fn acquire(a: &mut Asks) -> Run<bool> {
 
 /// Keeps the leader key: the lease is the lock. Where the key is bound to another lease it is written anew, if it is still
 /// this name's, or nobody's.
-pub fn refresh(a: &mut Asks, seen: &Seen) -> Run<Held> {
+fn renew(a: &mut Asks, seen: &Seen) -> Run<Held> {
     let until = deadline(a);
     let Some(lease) = keep_lease(a, until)? else {
         return Ok(Held::Lost);
@@ -185,15 +185,27 @@ pub fn refresh(a: &mut Asks, seen: &Seen) -> Run<Held> {
     Ok(Held::Mine)
 }
 
-/// The same, and what a leader tells with it.
+/// And the watchdog, once it is confirmed (2.24).
+pub fn refresh(a: &mut Asks, seen: &Seen) -> Run<Held> {
+    let held = renew(a, seen)?;
+    if held == Held::Mine {
+        watchdog::keep_alive(a)?;
+    }
+    Ok(held)
+}
+
+/// The same, and between the two what a leader tells with it.
 pub fn refresh_and_tell(a: &mut Asks, seen: &Seen, here: &Observation) -> Run<Held> {
-    let held = refresh(a, seen)?;
-    if held == Held::Mine
-        && let Some(status) = lead::status(a, seen, here)
+    let held = renew(a, seen)?;
+    if held == Held::Lost {
+        return Ok(held);
+    }
+    if let Some(status) = lead::status(a, seen, here)
         && seen.status.as_ref() != Some(&status)
     {
         write(a, "status", &status)?;
     }
+    watchdog::keep_alive(a)?;
     Ok(held)
 }
 

@@ -4,8 +4,8 @@
 use super::asks::{Asks, Run};
 use super::cycle::look;
 use super::dcs;
-use super::{Rewind, Role, Task};
-use tanist_core::postgres::{DbState, Observation, Operation, StartAs, StopMode, StopPlan};
+use super::{Rewind, Role, Task, watchdog};
+use tanist_core::postgres::{DbState, Ended, Observation, Operation, StartAs, StopMode, StopPlan};
 use tanist_core::time::Span;
 
 /// A stop that hangs is hardened after a minute: `stop_timeout` as an operator would set it.
@@ -22,12 +22,23 @@ const IMMEDIATE: StopPlan = StopPlan {
 /// Others are given this time to take the key before it looks whom to follow.
 pub const PAUSE: Span = Span::secs(2);
 
-pub fn stop(a: &mut Asks, plan: StopPlan) -> Run<()> {
-    let stop = Operation::Stop {
+pub fn stop(a: &mut Asks, plan: StopPlan) -> Run<Ended> {
+    a.work(Operation::Stop {
         plan,
         checkpoint_first: plan.first == StopMode::Fast,
-    };
-    a.work(stop).map(|_| ())
+    })
+}
+
+/// Of a server that is not to be a primary any more: its watchdog is closed once no session is left, not only when the
+/// shutdown checkpoint is written and shipped. A stop that fails leaves it armed.
+pub fn stop_for_good(a: &mut Asks, plan: StopPlan) -> Run<()> {
+    if a.recall().device != watchdog::Device::Closed {
+        a.await_safepoint()?;
+    }
+    if stop(a, plan)? == Ended::Done {
+        watchdog::disable(a)?;
+    }
+    Ok(())
 }
 
 fn demoted(a: &mut Asks) {
@@ -41,14 +52,14 @@ fn demoted(a: &mut Asks) {
 /// The lock is lost: stop at once, leave the key alone.
 pub fn immediate(a: &mut Asks, _here: &Observation) -> Run<()> {
     demoted(a);
-    stop(a, IMMEDIATE)?;
+    stop_for_good(a, IMMEDIATE)?;
     a.begin(Task::FollowAgain)
 }
 
 /// It could not be started in time, or may not be: others shall lead.
 pub fn immediate_and_release(a: &mut Asks) -> Run<()> {
     demoted(a);
-    stop(a, IMMEDIATE)?;
+    stop_for_good(a, IMMEDIATE)?;
     dcs::release(a, None)?;
     a.begin(Task::FollowAgain)
 }
@@ -56,7 +67,7 @@ pub fn immediate_and_release(a: &mut Asks) -> Run<()> {
 /// The store is away: a fast stop, read-only afterwards, the lock untouched.
 pub fn offline(a: &mut Asks, here: &Observation) -> Run<()> {
     a.keep(|k| k.rewind = Rewind::Check);
-    stop(a, FAST)?;
+    stop_for_good(a, FAST)?;
     demoted(a);
     let parameters = a.recall().tunes.parameters(here.data_dir.control());
     let start = Operation::Start {
@@ -70,7 +81,7 @@ pub fn offline(a: &mut Asks, here: &Observation) -> Run<()> {
 /// A planned hand-over, beside the loop, which keeps the key meanwhile.
 pub fn graceful(a: &mut Asks) -> Run<()> {
     a.keep(|k| k.rewind = Rewind::Check);
-    stop(a, FAST)?;
+    stop_for_good(a, FAST)?;
     let here = look(a)?;
     demoted(a);
     dcs::release(a, shutdown_position(&here))?;

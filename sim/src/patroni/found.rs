@@ -5,7 +5,7 @@ use super::asks::{Asks, Halt, Run};
 use super::cycle::look;
 use super::dcs;
 use super::keys::Seen;
-use super::{Rewind, Role, Task, demote, tasks};
+use super::{Rewind, Role, Task, demote, tasks, watchdog};
 use serde_json::Value;
 use std::sync::Arc;
 use tanist_core::postgres::{DiscardReason, Ended, Operation, StartAs};
@@ -13,6 +13,7 @@ use tanist_core::time::Span;
 
 pub fn empty(a: &mut Asks, seen: &Seen, holds: bool) -> Run<()> {
     a.keep(|k| k.role = Role::Uninitialized);
+    watchdog::disable(a)?;
     if holds {
         dcs::release(a, None)?;
     }
@@ -67,6 +68,9 @@ fn founded(a: &mut Asks) -> Run<bool> {
         k.tunes = tunes;
         k.joined = true;
     });
+    if !watchdog::activate(a)? {
+        return Ok(false);
+    }
     // What fails of these the next loops make good: it runs as a primary, and takes the key of an unlocked cluster.
     dcs::write(a, "initialize", &system)?;
     dcs::write(a, "config", &Value::Object(config).to_string())?;

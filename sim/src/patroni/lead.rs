@@ -6,7 +6,7 @@ use super::body::answered;
 use super::cycle::{Server, look};
 use super::dcs::{self, Held};
 use super::keys::{Seen, is_system};
-use super::{Role, Task, demote, race};
+use super::{Role, Task, demote, race, watchdog};
 use serde_json::{Map, Value, json};
 use tanist_core::iso::{iso_time, parse_iso};
 use tanist_core::postgres::{Observation, SqlStatus};
@@ -54,8 +54,14 @@ pub fn locked(a: &mut Asks, seen: &Seen, here: &Observation, server: &Server) ->
     enforce(a, seen, here, server)
 }
 
-/// With the key confirmed: a primary publishes, a standby is promoted.
+/// With the key confirmed, and a watchdog where one is required: a primary publishes, a standby is promoted.
 pub fn enforce(a: &mut Asks, seen: &Seen, here: &Observation, server: &Server) -> Run<()> {
+    if !a.recall().tunes.paused && !watchdog::activate(a)? {
+        return match server {
+            Server::Primary(_) => demote::immediate_and_release(a),
+            Server::Standby(_) | Server::Down | Server::Starting => dcs::release(a, None),
+        };
+    }
     match server {
         Server::Primary(status) => {
             a.keep(|k| k.role = Role::Primary);

@@ -8,10 +8,11 @@
 //! again. So a script is as blocking as Patroni is, and the peer is still a state machine without IO.
 //!
 //! What it has: etcd v3's lease under both keys, the race, promotion and the keys of a leader, demotion, switchover and
-//! failover, pause, slots of members, rewind, clone, bootstrap, crash recovery, REST. What it has not: synchronous modes,
-//! failsafe, standby clusters, tags but `nofailover` and `failover_priority`, scheduled restarts, a watchdog. It has no
-//! fencer, counts its lease from the answer, on the wall clock, and compares the owner's name only: that is how Patroni is,
-//! and what the judges set aside for it is said in `invariants/patroni_alone.rs`.
+//! failover, pause, slots of members, rewind, clone, bootstrap, crash recovery, REST, the watchdog device where its host
+//! has one (`watchdog.rs`). What it has not: synchronous modes, failsafe, standby clusters, tags but `nofailover` and
+//! `failover_priority`, scheduled restarts, a watchdog that cannot be stopped or set. It has no fencer, counts its lease
+//! from the answer, on the wall clock, and compares the owner's name only: that is how Patroni is, and what the judges set
+//! aside for it is said in `invariants/patroni_alone.rs`.
 
 pub mod asks;
 mod body;
@@ -30,6 +31,7 @@ mod slots;
 mod strand;
 mod tasks;
 mod tunes;
+pub mod watchdog;
 
 pub use body::{read as read_status, status as body_of};
 pub use strand::{Patroni, Told, Wish};
@@ -57,6 +59,7 @@ pub struct Me {
     pub tags: Map<String, Value>,
     /// `bootstrap.dcs`: it may found the cluster.
     pub bootstrap: Option<Map<String, Value>>,
+    pub watchdog: watchdog::Settings,
 }
 
 /// Its role, in its own words (1.3).
@@ -146,6 +149,7 @@ pub struct Kept {
     /// When a slot's member was last there, while this leads.
     pub slot_seen: BTreeMap<String, Wall>,
     pub checkpointed: Option<TimelineId>,
+    pub device: watchdog::Device,
 }
 
 impl Kept {
@@ -173,6 +177,7 @@ impl Kept {
             position_at_stop: None,
             slot_seen: BTreeMap::new(),
             checkpointed: None,
+            device: watchdog::Device::Closed,
         }
     }
 

@@ -5,7 +5,7 @@ use super::asks::{Asks, Run};
 use super::cycle::Server;
 use super::dcs;
 use super::keys::{Failover, Seen, tags_of};
-use super::{Kept, follow, lead};
+use super::{Kept, follow, lead, watchdog};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tanist_core::lsn::Lsn;
@@ -77,6 +77,9 @@ fn is_healthiest(a: &mut Asks, seen: &Seen, here: &Observation, server: &Server)
     }
     if let Some(failover) = &seen.failover {
         return Ok(asked_for(a, seen, failover, server)?.unwrap_or(false));
+    }
+    if !watchdog::is_healthy(&kept) {
+        return Ok(false);
     }
     let mut members = (*kept.old_members).clone();
     members.extend((*seen.members).clone());

@@ -4,7 +4,7 @@
 use super::asks::{Asks, Run};
 use super::dcs::{self, Held};
 use super::keys::Seen;
-use super::{Rewind, Role, Task, demote, follow, race};
+use super::{Rewind, Role, Task, demote, follow, race, watchdog};
 use tanist_core::postgres::{DbState, Observation};
 use tanist_core::time::Span;
 
@@ -30,6 +30,7 @@ pub fn recover(a: &mut Asks, seen: &Seen, here: &Observation) -> Run<()> {
             return a.begin(Task::StartPrimary);
         }
     }
+    watchdog::disable(a)?;
     let crashed = matches!(
         control.state,
         DbState::InProduction | DbState::ShuttingDown | DbState::InCrashRecovery

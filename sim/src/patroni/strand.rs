@@ -1,8 +1,8 @@
 //! The process: its loop, the task beside it and the requests of people, each a strand of its own; what each waits for,
 //! and when the loop runs next (2.1). Knows nothing of what the scripts do.
 
-use super::asks::{Ask, Asks, Halt, Said};
-use super::{Kept, Me, Role, Task, cycle, people, tasks};
+use super::asks::{Ask, Asks, Halt, Kernel, Said};
+use super::{Kept, Me, Role, Task, cycle, people, tasks, watchdog};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,6 +43,10 @@ pub enum Wish {
         operation: Operation,
     },
     CancelWork,
+    Kernel {
+        op: OpId,
+        call: Kernel,
+    },
     Reply(RequestId, Answer),
     Exit {
         code: u8,
@@ -58,6 +62,10 @@ pub enum Told {
         op: OpId,
         outcome: PrimitiveOutcome,
     },
+    Kernel {
+        op: OpId,
+        said: Said,
+    },
 }
 
 /// In the order in which they run when several can.
@@ -66,6 +74,8 @@ enum Which {
     Ending,
     Loop,
     Task,
+    /// Beside a stop, whoever has begun it.
+    Safepoint,
     Request(RequestId),
 }
 
@@ -74,6 +84,7 @@ enum Script {
     Ending,
     Loop,
     Task(Task),
+    Safepoint,
     Request(RequestId, OperatorRequest),
 }
 
@@ -144,6 +155,7 @@ impl Patroni {
     pub fn handle(&mut self, now: Now, told: Told) -> Vec<Wish> {
         match told {
             Told::Heard { op, outcome } => self.answer(now, op, Said::Outcome(outcome)),
+            Told::Kernel { op, said } => self.answer(now, op, said),
             Told::Input(input) => self.take_in(now, *input),
         }
         let mut wishes = Vec::new();
@@ -304,6 +316,7 @@ impl Patroni {
             Script::Ending => tasks::end(&mut asks),
             Script::Loop => cycle::cycle(&mut asks),
             Script::Task(task) => tasks::task(&mut asks, task),
+            Script::Safepoint => watchdog::at_safepoint(&mut asks),
             Script::Request(id, request) => people::request(&mut asks, id, request),
         };
         match (ended, asks.asking.take()) {
@@ -382,6 +395,14 @@ impl Patroni {
                     wishes.push(Wish::CancelWork);
                 }
                 Arc::make_mut(&mut self.kept).task = None;
+            }
+            Ask::AwaitSafepoint => {
+                at_once(Said::Nothing);
+                self.begin(now, Which::Safepoint, Script::Safepoint);
+            }
+            Ask::Kernel(call) => {
+                strand.waits = Some(Waits::Op(op));
+                wishes.push(Wish::Kernel { op, call });
             }
             Ask::Reply(id, answer) => {
                 at_once(Said::Nothing);

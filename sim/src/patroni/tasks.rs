@@ -4,7 +4,7 @@ use super::asks::{Asks, Halt, Run};
 use super::cycle::look;
 use super::dcs;
 use super::follow::{self, leader_upstream};
-use super::{Rewind, Role, Task, demote, found, lead};
+use super::{Rewind, Role, Task, demote, found, lead, watchdog};
 use tanist_core::postgres::{
     DataDir, DiscardReason, Ended, Operation, SideTask, StartAs, StopMode, StopPlan,
 };
@@ -134,10 +134,11 @@ pub fn end(a: &mut Asks) -> Run<()> {
     a.cancel_task()?;
     let kept = a.recall();
     if kept.tunes.paused {
+        watchdog::disable(a)?;
         return a.exit(0);
     }
     let led = kept.leads_until.is_some();
-    demote::stop(a, LAST_STOP)?;
+    demote::stop_for_good(a, LAST_STOP)?;
     let here = look(a)?;
     if led {
         dcs::release(a, demote::shutdown_position(&here))?;

@@ -130,6 +130,7 @@ impl Columns {
             | What::FencerStarted { .. }
             | What::FencerDied { .. }
             | What::FencerFired { .. }
+            | What::WatchdogFired { .. }
             | What::Operation { .. }
             | What::Key { .. }
             | What::Streaming { .. }

@@ -27,6 +27,7 @@ pub fn words(event: &Event) -> Option<String> {
         What::FencerStarted { .. } => return None,
         What::FencerDied { member } => format!("{member}: fencer died"),
         What::FencerFired { member } => format!("{member}: fencer ends PostgreSQL at the deadline"),
+        What::WatchdogFired { member } => format!("{member}: watchdog resets the host"),
         What::Postgres {
             member,
             role,

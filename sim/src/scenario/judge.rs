@@ -47,6 +47,7 @@ impl Memory {
             | What::FencerStarted { .. }
             | What::FencerDied { .. }
             | What::FencerFired { .. }
+            | What::WatchdogFired { .. }
             | What::Postgres { .. }
             | What::Operation { .. }
             | What::LeaderKey { .. }

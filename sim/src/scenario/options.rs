@@ -4,11 +4,12 @@
 use super::claims::word_of;
 use super::lex::{Complaint, show_bytes, show_span};
 use super::line::Line;
-use crate::shape::{ClusterShape, CommitMode, MemberShape, Runs, StartWhen};
+use crate::shape::{ClusterShape, CommitMode, MemberShape, Runs, StartWhen, WatchdogMode};
 use tanist_core::settings::FencerMode;
+use tanist_core::time::Span;
 
 /// Words that follow the members' names, each with its value.
-pub const OPTIONS: [&str; 23] = [
+pub const OPTIONS: [&str; 25] = [
     "dcs",
     "ttl",
     "loop",
@@ -22,6 +23,8 @@ pub const OPTIONS: [&str; 23] = [
     "discard-on-divergence",
     "start-timeout",
     "fencer",
+    "watchdog",
+    "safety-margin",
     "stop-budget",
     "drift",
     "archive",
@@ -46,6 +49,18 @@ const FENCERS: [(&str, FencerMode); 3] = [
     ("auto", FencerMode::Auto),
     ("required", FencerMode::Required),
 ];
+
+const WATCHDOGS: [(&str, WatchdogMode); 3] = [
+    ("off", WatchdogMode::Off),
+    ("automatic", WatchdogMode::Automatic),
+    ("required", WatchdogMode::Required),
+];
+
+/// A safety margin of half the ttl.
+const HALF: &str = "half";
+
+/// Steps of a watchdog device's timeouts, unless something else is said.
+const STEP: Span = Span::secs(1);
 
 /// Slots hold WAL back as long as nobody drops them.
 const UNLIMITED: &str = "unlimited";
@@ -72,6 +87,9 @@ pub fn read_option(line: &mut Line<'_>, shape: &mut ClusterShape) -> Result<(), 
         }
         "start-timeout" => shape.primary_start_timeout = line.span()?,
         "fencer" => shape.fencer = line.entry(&FENCERS)?,
+        "watchdog" => shape.watchdog = line.entry(&WATCHDOGS)?,
+        "safety-margin" if line.takes(HALF) => shape.safety_margin = None,
+        "safety-margin" => shape.safety_margin = Some(line.span()?),
         "stop-budget" => shape.stop_budget = line.span()?,
         "drift" => {
             let ppm = line.ppm()?;
@@ -111,7 +129,9 @@ pub fn read_member(line: &mut Line<'_>, shape: &mut ClusterShape) -> Result<(), 
             "goes",
             "supervisor",
             "patroni",
+            "watchdog",
         ])? {
+            "watchdog" => member.watchdog = Some(read_steps(line)?),
             "patroni" => member.runs = Runs::Patroni,
             "goes" => {
                 line.word("by")?;
@@ -130,6 +150,17 @@ pub fn read_member(line: &mut Line<'_>, shape: &mut ClusterShape) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The steps in which the host's watchdog device counts.
+fn read_steps(line: &mut Line<'_>) -> Result<Span, Complaint> {
+    if !line.takes("steps") {
+        return Ok(STEP);
+    }
+    match line.span()? {
+        Span::ZERO => Err(line.refuse_last("a device counts in steps of some length")),
+        step => Ok(step),
+    }
 }
 
 /// Every option whose value differs from the default, with the five that readers look for first.
@@ -161,6 +192,11 @@ pub fn show_options(shape: &ClusterShape) -> (String, Vec<String>) {
             ),
             ("start-timeout", show_span(s.primary_start_timeout)),
             ("fencer", word_of(&FENCERS, s.fencer).to_string()),
+            ("watchdog", word_of(&WATCHDOGS, s.watchdog).to_string()),
+            (
+                "safety-margin",
+                s.safety_margin.map_or(HALF.into(), show_span),
+            ),
             ("stop-budget", show_span(s.stop_budget)),
             ("drift", format!("{}ppm", s.clock_drift_ppm)),
             ("archive", on(s.archive)),
@@ -208,6 +244,11 @@ pub fn show_members(shape: &ClusterShape) -> Vec<String> {
         }
         if member.runs == Runs::Patroni {
             words.push("patroni".to_string());
+        }
+        match member.watchdog {
+            None => {}
+            Some(STEP) => words.push("watchdog".to_string()),
+            Some(step) => words.push(format!("watchdog steps {}", show_span(step))),
         }
         if member.nofailover {
             words.push("nofailover".to_string());

@@ -6,7 +6,7 @@ use crate::event::{HowEnded, Role, What};
 use crate::host::{AgentProcess, Mind, Power, Run, Wanted, Watch, WatchState};
 use crate::marks::Mark;
 use crate::moment::Moment;
-use crate::patroni::{Me, Patroni};
+use crate::patroni::{Me, Patroni, watchdog};
 use crate::sabotage::Scene;
 use crate::shape::{CommitMode, Runs};
 use crate::shell::outside::{Birth, Hosting, Process};
@@ -53,6 +53,19 @@ impl World {
                 fast_timing: self.timing().is_fast(),
                 ..Safety::default()
             },
+        }
+    }
+
+    /// The `watchdog` section of a Patroni's file, and what it finds on its host.
+    fn watchdog_settings(&self, seat: Seat) -> watchdog::Settings {
+        let device = match self.hosts[seat.index()].watchdog {
+            Some(_) => watchdog::Path::Exists,
+            None => watchdog::Path::Missing,
+        };
+        watchdog::Settings {
+            mode: self.shape.watchdog,
+            margin: self.shape.safety_margin,
+            device,
         }
     }
 
@@ -133,6 +146,7 @@ impl World {
         let settings = self.settings(seat);
         let server = self.chance.dcs.below(self.shape.store_servers.into()) as u8;
         let seed = Stream::named(self.seed, &format!("agent-{}", settings.name)).draw();
+        let watchdog = self.watchdog_settings(seat);
         let host = &mut self.hosts[seat.index()];
         host.lives += 1;
         let runs = host.runs;
@@ -152,7 +166,7 @@ impl World {
                 seed,
                 now,
             ))),
-            Runs::Patroni => Mind::Patroni(Box::new(patroni_of(&settings, now))),
+            Runs::Patroni => Mind::Patroni(Box::new(patroni_of(&settings, watchdog, now))),
         };
         host.agent = Some(AgentProcess {
             life,
@@ -249,6 +263,7 @@ impl World {
         let Some(agent) = self.hosts[seat.index()].agent.take() else {
             return;
         };
+        self.drop_watchdog(seat);
         if let Some(lane) = &agent.lane {
             self.abandon_lane(seat, lane);
         }
@@ -490,7 +505,7 @@ impl World {
 }
 
 /// What a Patroni's file would say, where a Tanist's says this.
-fn patroni_of(settings: &Settings, now: Now) -> Patroni {
+fn patroni_of(settings: &Settings, watchdog: watchdog::Settings, now: Now) -> Patroni {
     let me = Me {
         scope: settings.scope.clone(),
         name: settings.name.clone(),
@@ -498,6 +513,7 @@ fn patroni_of(settings: &Settings, now: Now) -> Patroni {
         conn_url: settings.conn_url.clone(),
         tags: settings.tags.clone(),
         bootstrap: settings.bootstrap.clone(),
+        watchdog,
     };
     Patroni::new(me, now)
 }

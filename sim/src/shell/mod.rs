@@ -8,4 +8,5 @@ pub mod outside;
 pub mod patroni;
 pub mod peers;
 pub mod tasks;
+pub mod watchdog;
 pub mod watching;

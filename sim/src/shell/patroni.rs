@@ -5,6 +5,7 @@ use crate::due::AgentDue;
 use crate::event::HowEnded;
 use crate::host::{Mind, Run, Talk, UnderWay, Wanted};
 use crate::marks::Mark;
+use crate::patroni::asks::{Kernel, Said};
 use crate::patroni::retries::Retries;
 use crate::patroni::{Told, Wish, body_of};
 use crate::shape::Runs;
@@ -65,8 +66,23 @@ impl World {
                     self.cancel(seat, op);
                 }
             }
+            // It does not wait for its host's kernel.
+            Wish::Kernel { op, call } => {
+                let said = self.kernel_says(seat, call);
+                self.patroni_handles(seat, Told::Kernel { op, said });
+            }
             Wish::Reply(request, answer) => self.answered(seat, request, answer),
             Wish::Exit { code } => self.agent_ended(seat, HowEnded::Exited(code)),
+        }
+    }
+
+    fn kernel_says(&mut self, seat: Seat, call: Kernel) -> Said {
+        match call {
+            Kernel::Watchdog(call) => Said::Watchdog(self.ask_watchdog(seat, call)),
+            Kernel::CountBackends => {
+                let server = self.pgs[seat.index()].server.as_ref();
+                Said::Backends(server.map_or(0, |server| server.backends.all()))
+            }
         }
     }
 

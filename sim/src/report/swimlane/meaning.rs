@@ -81,6 +81,7 @@ pub fn concerns(event: &Event, name: &MemberName) -> bool {
         | What::AgentEnded { member, .. }
         | What::FencerDied { member }
         | What::FencerFired { member }
+        | What::WatchdogFired { member }
         | What::Operation { member, .. }
         | What::Promoted { member, .. }
         | What::Note { member, .. }

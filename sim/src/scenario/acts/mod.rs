@@ -34,6 +34,7 @@ const VERBS: [(&str, Room); 47] = [
     ("lie", Room::Processes),
     ("silence", Room::Processes),
     ("archive", Room::Processes),
+    ("watchdog", Room::Processes),
     ("swap", Room::Processes),
     ("next", Room::Processes),
     ("cut", Room::Wire),

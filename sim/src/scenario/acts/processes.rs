@@ -7,6 +7,7 @@ use crate::scenario::claims::word_of;
 use crate::scenario::lex::{Complaint, show_bytes, show_span};
 use crate::scenario::line::Line;
 use crate::shape::Runs;
+use crate::watchdog::Works;
 
 pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
     match verb {
@@ -16,6 +17,7 @@ pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
         "thaw" => read_thaw(line),
         "lose" | "silence" => read_loss(verb, line),
         "archive" => read_archive(line),
+        "watchdog" => read_watchdog(line),
         "swap" => read_swap(line),
         "pause" | "resume" | "checkpoint" | "loop" | "write" | "promote" => {
             read_postgres(verb, line)
@@ -152,6 +154,15 @@ fn read_archive(line: &mut Line<'_>) -> Result<Act, Complaint> {
     let who = of(line)?;
     let archiving = line.entry(&ARCHIVING)?;
     Ok(postgres(who, PostgresAct::Archiving(archiving)))
+}
+
+/// What becomes of a host's watchdog device, and the word for it.
+const WATCHDOG: [(&str, Works); 2] = [("works", Works::Well), ("refuses", Works::Refuses)];
+
+fn read_watchdog(line: &mut Line<'_>) -> Result<Act, Complaint> {
+    let who = of(line)?;
+    let works = line.entry(&WATCHDOG)?;
+    Ok(host(who, HostAct::Watchdog(works)))
 }
 
 fn read_host(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
@@ -343,6 +354,9 @@ pub fn show_host(who: &Who, act: &HostAct) -> String {
         HostAct::FreeDisk => format!("free disk of {who}"),
         HostAct::LieAboutFlush => format!("lie about flush on {who}"),
         HostAct::LoseData => format!("lose data of {who}"),
+        HostAct::Watchdog(works) => {
+            format!("watchdog of {who} {}", word_of(&WATCHDOG, *works))
+        }
     }
 }
 

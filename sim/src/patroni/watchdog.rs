@@ -1,0 +1,135 @@
+//! When a Patroni opens its watchdog device, keeps it alive and closes it (2.24). Knows nothing of what a device does to a
+//! host: it is told which timeout it took.
+//!
+//! 1. Before it may lead it opens the device and sets a timeout shorter than the ttl (2.14 E1, 2.5).
+//! 2. After each confirmed renewal of the leader key it keeps it alive, and sets what the ttl has become. While the store is
+//!    asked, and asked again, it does not.
+//! 3. It closes it once the last session of a server that it stops is gone, in pause, and where it finds its server down.
+//!    What becomes of a leader that loses its key as a standby is not among these: its device runs out.
+
+use super::Kept;
+use super::asks::{Asks, Kernel, Run, Said};
+use crate::shape::WatchdogMode;
+use crate::watchdog::{Call, Refused};
+use tanist_core::time::Span;
+
+/// What its file says, and whether the path of the device is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub mode: WatchdogMode,
+    /// `safety_margin`; `None`: -1, half the ttl.
+    pub margin: Option<Span>,
+    pub device: Path,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    Exists,
+    Missing,
+}
+
+/// What it has in its hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    Closed,
+    /// With the timeout that was asked for.
+    Open {
+        wanted: Span,
+    },
+}
+
+/// How often it looks whether a session is left, and for how long at most: a stop is over before.
+const LOOKS_EVERY: Span = Span::secs(1);
+const LOOKS_MAX: u32 = 200;
+
+fn timeout(kept: &Kept) -> Span {
+    let ttl = kept.tunes.ttl;
+    match kept.me.watchdog.margin {
+        Some(margin) => ttl.saturating_sub(margin),
+        None => Span::secs(ttl.as_secs() / 2),
+    }
+}
+
+/// Could it lead, as far as can be seen without opening anything (2.10 H11)? Others are told where it could not.
+pub fn is_healthy(kept: &Kept) -> bool {
+    let there = kept.me.watchdog.device == Path::Exists;
+    kept.me.watchdog.mode != WatchdogMode::Required || (there && has_slack(kept))
+}
+
+/// A loop fits into the timeout.
+fn has_slack(kept: &Kept) -> bool {
+    timeout(kept) >= kept.tunes.loop_wait
+}
+
+/// Opens the device, unless it is open. `false`: this member must not lead without.
+pub fn activate(a: &mut Asks) -> Run<bool> {
+    let kept = a.recall();
+    let optional = match kept.me.watchdog.mode {
+        WatchdogMode::Off => return Ok(true),
+        WatchdogMode::Automatic => true,
+        WatchdogMode::Required => false,
+    };
+    if kept.device != Device::Closed {
+        return Ok(true);
+    }
+    if kept.me.watchdog.device == Path::Missing || !has_slack(&kept) {
+        return Ok(optional);
+    }
+    let wanted = timeout(&kept);
+    if ask(a, Call::Open)?.is_err() {
+        return Ok(optional);
+    }
+    a.keep(|k| k.device = Device::Open { wanted });
+    // Shorter than a loop it would fire in good health; longer than asked for it is better than none, where none will do.
+    let fits = ask(a, Call::SetTimeout(wanted))?
+        .is_ok_and(|taken| taken >= kept.tunes.loop_wait && (optional || taken <= wanted));
+    if !fits {
+        disable(a)?;
+    }
+    Ok(fits || optional)
+}
+
+/// The leader key was confirmed.
+pub fn keep_alive(a: &mut Asks) -> Run<()> {
+    let kept = a.recall();
+    let Device::Open { wanted: before } = kept.device else {
+        return Ok(());
+    };
+    let wanted = timeout(&kept);
+    ask(a, Call::KeepAlive)?.ok();
+    if wanted != before {
+        ask(a, Call::SetTimeout(wanted))?.ok();
+        a.keep(|k| k.device = Device::Open { wanted });
+    }
+    Ok(())
+}
+
+pub fn disable(a: &mut Asks) -> Run<()> {
+    if a.recall().device == Device::Closed {
+        return Ok(());
+    }
+    ask(a, Call::MagicClose)?.ok();
+    a.keep(|k| k.device = Device::Closed);
+    Ok(())
+}
+
+/// Beside a stop (2.22): no session is left that could commit, whatever else the server still has to do.
+pub fn at_safepoint(a: &mut Asks) -> Run<()> {
+    for _ in 0..LOOKS_MAX {
+        if a.recall().device == Device::Closed {
+            return Ok(());
+        }
+        if let Said::Backends(0) = a.kernel(Kernel::CountBackends)? {
+            return disable(a);
+        }
+        a.sleep(LOOKS_EVERY)?;
+    }
+    Ok(())
+}
+
+fn ask(a: &mut Asks, call: Call) -> Run<Result<Span, Refused>> {
+    match a.kernel(Kernel::Watchdog(call))? {
+        Said::Watchdog(verdict) => Ok(verdict),
+        _other => Ok(Err(Refused::Missing)),
+    }
+}
