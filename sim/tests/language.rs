@@ -464,6 +464,11 @@ fn each_kind_of_mistake_is_answered_in_its_own_words() {
         ("at 60s  swap a to tanits", "did you mean `tanist`?"),
         ("at 60s  swapp a to tanist", "did you mean `swap`?"),
         ("at 60s  swap a tanist", "expected `to`"),
+        ("with watchdog requird", "did you mean `required`?"),
+        ("with safety-margin hlaf", "expected a time such as 30s"),
+        ("member a  watchdogg", "did you mean `watchdog`?"),
+        ("member a  watchdog steps 0s", "steps of some length"),
+        ("at 60s  watchdog of a refuse", "did you mean `refuses`?"),
     ] {
         let said = complaint_about(line);
         assert!(said.contains(says), "{line:?} was answered with\n{said}");

@@ -6,9 +6,12 @@
 //!    asked, and asked again, it does not.
 //! 3. It closes it once the last session of a server that it stops is gone, in pause, and where it finds its server down.
 //!    What becomes of a leader that loses its key as a standby is not among these: its device runs out.
+//!
+//! So its device can outlive its key: where it stood still between a renewal and the keepalive, and where it is killed later
+//! than its safety margin after a renewal, since the kernel then keeps the device alive once more.
 
-use super::Kept;
 use super::asks::{Asks, Kernel, Run, Said};
+use super::{Kept, Role};
 use crate::shape::WatchdogMode;
 use crate::watchdog::{Call, Refused};
 use tanist_core::time::Span;
@@ -52,8 +55,17 @@ fn timeout(kept: &Kept) -> Span {
 
 /// Could it lead, as far as can be seen without opening anything (2.10 H11)? Others are told where it could not.
 pub fn is_healthy(kept: &Kept) -> bool {
-    let there = kept.me.watchdog.device == Path::Exists;
-    kept.me.watchdog.mode != WatchdogMode::Required || (there && has_slack(kept))
+    let settings = kept.me.watchdog;
+    let there = settings.device == Path::Exists;
+    settings.mode != WatchdogMode::Required || (there && has_slack(kept))
+}
+
+/// It must have one to lead, its path is there, and it does not lead.
+pub fn is_owed(kept: &Kept) -> bool {
+    let settings = kept.me.watchdog;
+    let required = settings.mode == WatchdogMode::Required;
+    let leads = matches!(kept.role, Role::Primary | Role::Promoted);
+    required && settings.device == Path::Exists && !leads
 }
 
 /// A loop fits into the timeout.
@@ -131,5 +143,60 @@ fn ask(a: &mut Asks, call: Call) -> Run<Result<Span, Refused>> {
     match a.kernel(Kernel::Watchdog(call))? {
         Said::Watchdog(verdict) => Ok(verdict),
         _other => Ok(Err(Refused::Missing)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patroni::Me;
+    use crate::patroni::tunes::Tunes;
+    use serde_json::{Map, json};
+    use tanist_core::name::MemberName;
+
+    fn kept(ttl: u64, loop_wait: u64, watchdog: Settings) -> Kept {
+        let me = Me {
+            scope: "sim".into(),
+            name: MemberName::from("a"),
+            api_url: String::new(),
+            conn_url: String::new(),
+            tags: Map::new(),
+            bootstrap: None,
+            watchdog,
+        };
+        let mut kept = Kept::new(me);
+        let mut config = Map::new();
+        for (name, value) in [("ttl", ttl), ("loop_wait", loop_wait), ("retry_timeout", 3)] {
+            config.insert(name.into(), json!(value));
+        }
+        kept.tunes = Tunes::read(&config);
+        kept
+    }
+
+    #[test]
+    fn the_timeout_is_the_ttl_less_its_margin_and_a_loop_must_fit_into_it() {
+        let five = Some(Span::secs(5));
+        for (ttl, loop_wait, margin, timeout_is, healthy) in [
+            (30, 10, five, 25, true),
+            (21, 10, five, 16, true),
+            (30, 10, None, 15, true),
+            (21, 10, None, 10, true),
+            (21, 11, None, 10, false),
+            (30, 10, Some(Span::secs(40)), 0, false),
+        ] {
+            let settings = |mode, device| Settings {
+                mode,
+                margin,
+                device,
+            };
+            let must = settings(WatchdogMode::Required, Path::Exists);
+            let must = kept(ttl, loop_wait, must);
+            assert_eq!(timeout(&must), Span::secs(timeout_is));
+            assert_eq!(is_healthy(&must), healthy, "ttl {ttl}, loop {loop_wait}");
+            let without = settings(WatchdogMode::Required, Path::Missing);
+            assert!(!is_healthy(&kept(ttl, loop_wait, without)));
+            let may = settings(WatchdogMode::Automatic, Path::Missing);
+            assert!(is_healthy(&kept(ttl, loop_wait, may)));
+        }
     }
 }

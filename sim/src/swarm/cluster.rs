@@ -1,6 +1,6 @@
 //! Draws what the cluster of a run looks like. Mostly what people run, sometimes what they should not.
 
-use crate::shape::{ClientShape, ClusterShape, RewindPolicy, Runs};
+use crate::shape::{ClientShape, ClusterShape, RewindPolicy, Runs, WatchdogMode};
 use crate::streams::Stream;
 use tanist_core::time::Span;
 
@@ -98,6 +98,24 @@ pub fn mix(draw: &mut Stream, shape: &mut ClusterShape) {
             shape.members.iter_mut().for_each(|m| m.goes_by = None);
             shape.members[at].runs = Runs::Patroni;
         }
+    }
+}
+
+/// In half of the clusters that are being swapped every host has a watchdog device, which only Patronis use.
+pub fn watch(draw: &mut Stream, shape: &mut ClusterShape) {
+    let (watched, required) = (draw.chance(500), draw.chance(400));
+    let halved = draw.chance(250);
+    if !watched || shape.members.iter().all(|m| m.runs == Runs::Tanist) {
+        return;
+    }
+    for member in &mut shape.members {
+        member.watchdog = Some(Span::secs(1));
+    }
+    if required {
+        shape.watchdog = WatchdogMode::Required;
+    }
+    if halved {
+        shape.safety_margin = None;
     }
 }
 

@@ -28,6 +28,7 @@ pub fn plan(seed: u64, chaos: Span) -> Plan {
     cluster.archive = Stream::named(seed, "archive").chance(300);
     cluster::retention(&mut Stream::named(seed, "retention"), &mut cluster);
     cluster::mix(&mut Stream::named(seed, "mixed"), &mut cluster);
+    cluster::watch(&mut Stream::named(seed, "watchdog"), &mut cluster);
     drawn(draw, cluster, seed, chaos)
 }
 
