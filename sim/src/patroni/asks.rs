@@ -67,8 +67,15 @@ pub enum Ask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     Watchdog(Call),
-    /// Sessions of clients, by the list of processes.
-    CountBackends,
+    /// By the list of processes, and by its own session.
+    LookForSessions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sessions {
+    MayCommit,
+    /// Its own was broken, so that none is let in any more, and none of a client's is left.
+    Over,
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +90,7 @@ pub enum Said {
     /// In time, or not.
     View(bool),
     Watchdog(Result<Span, Refused>),
-    Backends(u32),
+    Sessions(Sessions),
 }
 
 /// One run of a script.

@@ -10,7 +10,7 @@
 //! So its device can outlive its key: where it stood still between a renewal and the keepalive, and where it is killed later
 //! than its safety margin after a renewal, since the kernel then keeps the device alive once more.
 
-use super::asks::{Asks, Kernel, Run, Said};
+use super::asks::{Asks, Kernel, Run, Said, Sessions};
 use super::{Kept, Role};
 use crate::shape::WatchdogMode;
 use crate::watchdog::{Call, Refused};
@@ -131,7 +131,7 @@ pub fn at_safepoint(a: &mut Asks) -> Run<()> {
         if a.recall().device == Device::Closed {
             return Ok(());
         }
-        if let Said::Backends(0) = a.kernel(Kernel::CountBackends)? {
+        if let Said::Sessions(Sessions::Over) = a.kernel(Kernel::LookForSessions)? {
             return disable(a);
         }
         a.sleep(LOOKS_EVERY)?;

@@ -5,9 +5,10 @@ use crate::due::AgentDue;
 use crate::event::HowEnded;
 use crate::host::{Mind, Run, Talk, UnderWay, Wanted};
 use crate::marks::Mark;
-use crate::patroni::asks::{Kernel, Said};
+use crate::patroni::asks::{Kernel, Said, Sessions};
 use crate::patroni::retries::Retries;
 use crate::patroni::{Told, Wish, body_of};
+use crate::pg::instance::Server;
 use crate::shape::Runs;
 use crate::wire::Seat;
 use crate::world::World;
@@ -79,9 +80,14 @@ impl World {
     fn kernel_says(&mut self, seat: Seat, call: Kernel) -> Said {
         match call {
             Kernel::Watchdog(call) => Said::Watchdog(self.ask_watchdog(seat, call)),
-            Kernel::CountBackends => {
+            Kernel::LookForSessions => {
                 let server = self.pgs[seat.index()].server.as_ref();
-                Said::Backends(server.map_or(0, |server| server.backends.all()))
+                let over =
+                    |server: &Server| server.stopping.is_some() && server.backends.all() == 0;
+                Said::Sessions(match server.is_none_or(over) {
+                    true => Sessions::Over,
+                    false => Sessions::MayCommit,
+                })
             }
         }
     }
