@@ -11,7 +11,7 @@ use super::line::Line;
 use crate::act::Act;
 
 /// Every first word of an act, with the room that reads the rest.
-const VERBS: [(&str, Room); 47] = [
+const VERBS: [(&str, Room); 48] = [
     ("kill", Room::Processes),
     ("start", Room::Processes),
     ("stop", Room::Processes),
