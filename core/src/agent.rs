@@ -365,6 +365,14 @@ impl Agent {
                     self.side_rest.insert(noun, now.mono);
                 }
             }
+            // An operation has ended since, and told what is so: on a disk that stalls a look may take seconds.
+            PgInput::Observed { op: Some(op), .. }
+                if self.local.probe == Some(op) && self.local.is_overtaken() =>
+            {
+                self.local.probe = None;
+                self.local.probe_due = now.mono;
+                self.sides.remove(&SideTask::Probe.noun());
+            }
             PgInput::Observed { op, observation } => {
                 if op.is_none() || self.local.probe == op {
                     self.local.observe(now.mono, observation);

@@ -106,6 +106,11 @@ impl Local {
         self.observed_at = Some(at);
     }
 
+    /// Something was seen that is newer than what the look under way began with.
+    pub fn is_overtaken(&self) -> bool {
+        self.observed_at.is_some_and(|at| at > self.probe_begun)
+    }
+
     /// An order to promote ended without the promotion.
     pub fn note_promotion_given_up(&mut self) {
         self.may_yet_promote = self.status_of;

@@ -108,16 +108,38 @@ fn a_look_counts_that_was_asked_for_or_that_came_with_an_operation() {
     let observed = |op| {
         let mut agent = follower(standby(status(true)))
             .has("local/probe", OpId(90))
-            .has("local/probe_begun", mono(99))
+            .has("local/probe_begun", mono(SECOND))
             .has("sides", json!({"probe": 90}))
             .agent();
         told(&mut agent, now(), seen(op, stopped(DbState::ShutDown)));
         let down = field(&agent, "/local/observed/processes/postmaster").is_null();
-        (down, field(&agent, "/local/looked_at") == json(mono(99)))
+        (
+            down,
+            field(&agent, "/local/looked_at") == json(mono(SECOND)),
+        )
     };
     assert_eq!(observed(Some(90)), (true, true));
     assert_eq!(observed(None), (true, false), "with an operation");
     assert_eq!(observed(Some(91)), (false, false), "asked for long ago");
+}
+
+#[test]
+fn a_look_that_was_begun_before_an_operation_ended_tells_nothing() {
+    let down_after = |begun: u64| {
+        let mut agent = follower(standby(status(true)))
+            .has("local/probe", OpId(90))
+            .has("local/probe_begun", mono(begun))
+            .has("sides", json!({"probe": 90}))
+            .agent();
+        told(
+            &mut agent,
+            now(),
+            seen(Some(90), stopped(DbState::ShutDown)),
+        );
+        field(&agent, "/local/observed/processes/postmaster").is_null()
+    };
+    assert!(down_after(SECOND));
+    assert!(!down_after(SECOND - 1), "what was seen since is newer");
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl World {
     pub(crate) fn is_spoilt_by_a_patroni(&self) -> bool {
         let leader = self.leader_seat().filter(|seat| self.is_patroni(*seat));
         // The newest timeline of the archive is not its own: it leads where the cluster was before.
-        let relic = |seat| self.foreign_line(seat).is_some();
+        let relic = |seat| self.writes_beside_the_archive(seat);
         let without_roles = |seat: Seat| self.pgs[seat.index()].dir.roles_owed;
         self.is_claimed_for_good() || leader.is_some_and(|seat| relic(seat) || without_roles(seat))
     }

@@ -322,6 +322,14 @@ impl World {
         (!(begins_there && gets_there)).then_some(newest)
     }
 
+    /// What `seat` has written last is not on the newest timeline there.
+    pub(crate) fn writes_beside_the_archive(&self, seat: Seat) -> bool {
+        let end = self.pgs[seat.index()].dir.wal;
+        let last = Lsn(end.lsn.0.saturating_sub(1));
+        let newest = self.newest_archived(seat);
+        newest.is_some_and(|line| number_at(line, last) != self.wal.timeline(end.branch))
+    }
+
     /// Numbers are counted over what is here and what is there; of a number that both have, it is read from there.
     fn newest_archived(&self, seat: Seat) -> Option<&TimelineHistory> {
         let dir = &self.pgs[seat.index()].dir;
