@@ -161,7 +161,7 @@ impl World {
             let theirs = self.pgs[leader.index()].dir.wal;
             let fed =
                 self.wal.is_prefix(pg.dir.wal, theirs) && !self.has_removed(leader, pg.dir.wal.lsn);
-            let own_rules = self.is_patroni(seat) && !fed;
+            let own_rules = self.is_patroni(seat) && (!fed || self.starts_for_nobody(seat));
             if own_rules || self.beyond_repair(seat, leader) {
                 continue;
             }

@@ -22,11 +22,14 @@
 //! - L01, L02, L06: a Patroni that was frozen takes the key again as the primary that it was, whoever has opened a timeline
 //!   since. Where that one's history is in the archive no standby of its own starts.
 //! - L01, L02, L06: a Patroni that is ended between initdb and its post-bootstrap leads without the roles that others clone with.
-//! - L02: a Patroni whose WAL is not a prefix of the leader's, or that asks for what the leader has removed, is repaired by
-//!   its own rules, or by a person. Any other has to stream, whoever leads.
+//! - L01, L02, L06: a Patroni that is killed in the middle of a stop that hangs leads on, in its next life, until
+//!   `primary_start_timeout` is over.
+//! - L02: a Patroni whose WAL is not a prefix of the leader's, that asks for what the leader has removed, or whose rewound
+//!   server starts for nobody, is repaired by its own rules, or by a person. Any other has to stream, whoever leads.
 
 use crate::host::Mind;
 use crate::patroni::watchdog;
+use crate::pg::instance::{Phase, Server, Stopping};
 use crate::wire::Seat;
 use crate::world::World;
 use tanist_core::dcs::LeaseId;
@@ -65,7 +68,15 @@ impl World {
         // The newest timeline of the archive is not its own: it leads where the cluster was before.
         let relic = |seat| self.writes_beside_the_archive(seat);
         let without_roles = |seat: Seat| self.pgs[seat.index()].dir.roles_owed;
-        self.is_claimed_for_good() || leader.is_some_and(|seat| relic(seat) || without_roles(seat))
+        let spoilt = |seat| relic(seat) || without_roles(seat) || self.hangs_in_a_stop(seat);
+        self.is_claimed_for_good() || leader.is_some_and(spoilt)
+    }
+
+    /// A later life of the agent takes the stop that never ends for a start, and keeps the key for `primary_start_timeout`
+    /// (2.4).
+    fn hangs_in_a_stop(&self, seat: Seat) -> bool {
+        let server = self.pgs[seat.index()].server.as_ref();
+        server.is_some_and(|server| server.stopping == Some(Stopping::Hanging))
     }
 
     /// Nobody has ever led, and an empty claim without a lease stands in the way.
@@ -73,6 +84,14 @@ impl World {
         let claim = self.store.get(INITIALIZE);
         let left = claim.is_some_and(|kv| kv.value.is_empty() && kv.lease == LeaseId::NONE);
         left && self.oracle.evidence.ever_led.is_none()
+    }
+
+    /// A rewound server needs WAL of its source before it lets anybody in. Patroni has started it while nobody led, and
+    /// points no server elsewhere that is still starting (2.4).
+    pub(crate) fn starts_for_nobody(&self, seat: Seat) -> bool {
+        let pg = &self.pgs[seat.index()];
+        let starts = |s: &Server| s.phase == Phase::Recovery { consistent: false };
+        pg.dir.upstream.is_none() && pg.server.as_ref().is_some_and(starts)
     }
 
     /// What it serves need not be what its timeline's number says.
