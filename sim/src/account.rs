@@ -111,6 +111,7 @@ impl World {
             role,
             can_write: pg.can_write() && self.powered(seat),
             accepts_writes: pg.accepts_writes() && self.powered(seat),
+            waiting_commits: pg.server.as_ref().map_or(0, |s| s.unconfirmed.len()),
             timeline: self.timeline(seat),
             flushed: pg.dir.wal.lsn,
             replayed: pg.server.as_ref().map_or(pg.dir.wal.lsn, |s| s.replayed),

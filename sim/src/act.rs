@@ -89,7 +89,7 @@ pub enum FencerAct {
     Thaw,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PostgresAct {
     /// SIGKILL of the postmaster alone: its backends go on.
     KillPostmaster,
@@ -121,6 +121,12 @@ pub enum PostgresAct {
     /// No session is let in any more, those kept for superusers are taken, too; the present ones go on.
     ExhaustConnections,
     FreeConnections,
+    /// `pg_cancel_backend()` of every backend whose commit waits for a standby.
+    CancelWaits,
+    /// `ALTER SYSTEM SET synchronous_standby_names` and a reload, which no configuration of the cluster undoes.
+    AlterSystem {
+        synchronous_standby_names: String,
+    },
     /// What becomes of its archive command from now on.
     Archiving(Archiving),
 }

@@ -47,7 +47,7 @@ impl World {
             match act {
                 Act::Agent { act, .. } => self.apply_agent(seat, *act),
                 Act::Fencer { act, .. } => self.apply_fencer(seat, *act),
-                Act::Postgres { act, .. } => self.apply_postgres(seat, *act),
+                Act::Postgres { act, .. } => self.apply_postgres(seat, act),
                 Act::Host { act, .. } => self.apply_host(seat, *act),
                 Act::Trouble { trouble, .. } => self.pgs[seat.index()].troubles.push(*trouble),
                 Act::Operator(_)
@@ -111,7 +111,7 @@ impl World {
         }
     }
 
-    fn apply_postgres(&mut self, seat: Seat, act: PostgresAct) {
+    fn apply_postgres(&mut self, seat: Seat, act: &PostgresAct) {
         match act {
             PostgresAct::KillPostmaster => self.kill_postmaster(seat),
             PostgresAct::FreezePostmaster => self.freeze_postmaster(seat),
@@ -141,13 +141,17 @@ impl World {
                 let _ = self.start_server(seat, &role, &parameters, None);
             }
             PostgresAct::Checkpoint => self.checkpointed(seat),
-            PostgresAct::BeginServerLoop { every } => self.begin_server_loop(seat, every),
-            PostgresAct::Write { bytes } => self.write_much(seat, bytes),
+            PostgresAct::BeginServerLoop { every } => self.begin_server_loop(seat, *every),
+            PostgresAct::Write { bytes } => self.write_much(seat, *bytes),
             PostgresAct::PauseReplay => self.pause_replay(seat, true),
             PostgresAct::ResumeReplay => self.pause_replay(seat, false),
             PostgresAct::ExhaustConnections => self.crowd(seat, true),
             PostgresAct::FreeConnections => self.crowd(seat, false),
-            PostgresAct::Archiving(archiving) => self.set_archiving(seat, archiving),
+            PostgresAct::CancelWaits => self.cancel_waits(seat),
+            PostgresAct::AlterSystem {
+                synchronous_standby_names,
+            } => self.alter_system(seat, synchronous_standby_names),
+            PostgresAct::Archiving(archiving) => self.set_archiving(seat, *archiving),
         }
     }
 
@@ -255,6 +259,7 @@ impl World {
             self.mark(Mark::FrozenLeaderWoke);
         }
         self.rewire_streams();
+        self.release_confirmed(seat);
         self.schedule_wake(seat);
         self.replace_fencer(seat);
     }

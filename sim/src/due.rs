@@ -174,6 +174,7 @@ pub enum PgDue {
     ReplyArrives {
         id: u64,
         lsn: Lsn,
+        replayed: Lsn,
         sent_at: Moment,
     },
     StallCheck {

@@ -25,8 +25,11 @@ pub struct MemberTruth {
     pub role: Role,
     /// At least one backend could report a commit to a client.
     pub can_write: bool,
-    /// Would a client that reaches this host be let in and be told its commit?
+    /// Would a client that reaches this host be let in and, once the standbys have it that it waits for, be told its
+    /// commit?
     pub accepts_writes: bool,
+    /// Flushed here, and not confirmed by the standbys of `synchronous_standby_names`.
+    pub waiting_commits: usize,
     pub timeline: TimelineId,
     /// End of what is flushed here.
     pub flushed: Lsn,

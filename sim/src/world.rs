@@ -363,7 +363,10 @@ impl World {
             PgDue::StartFails => self.start_fails(seat),
             PgDue::SessionsEnded => self.sessions_ended(seat),
             PgDue::ShutdownCheckpoint => self.shutdown_checkpoint(seat),
-            PgDue::GhostsGone => self.end_when_standbys_have_it(seat),
+            PgDue::GhostsGone => {
+                self.release_confirmed(seat);
+                self.end_when_standbys_have_it(seat);
+            }
             PgDue::QuitDone => self.quit_done(seat),
             PgDue::Killed => self.killed(seat),
             PgDue::SessionsNotice => self.sessions_notice(seat),
@@ -375,7 +378,12 @@ impl World {
             PgDue::LoopCommit => self.loop_commit(seat),
             PgDue::Connect => self.connect(seat),
             PgDue::WalArrives { id, upto, sent_at } => self.wal_arrives(seat, id, upto, sent_at),
-            PgDue::ReplyArrives { id, lsn, sent_at } => self.reply_arrives(seat, id, lsn, sent_at),
+            PgDue::ReplyArrives {
+                id,
+                lsn,
+                replayed,
+                sent_at,
+            } => self.reply_arrives(seat, id, (lsn, replayed), sent_at),
             PgDue::StallCheck { id } => self.stall_check(seat, id),
             PgDue::Disconnected { id } => self.disconnected(seat, id),
             PgDue::ArchiverGaveUp => self.archiver_gave_up(seat),

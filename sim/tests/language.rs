@@ -10,7 +10,7 @@ use tanist_core::time::Span;
 use tanist_sim::act::*;
 use tanist_sim::marks::Mark;
 use tanist_sim::plan::{Plan, Step};
-use tanist_sim::scenario::claims::{Condition, Demand, Ending, Fact, Relation, Work};
+use tanist_sim::scenario::claims::{Condition, Demand, Ending, Fact, Relation, Waiting, Work};
 use tanist_sim::scenario::parse::parse;
 use tanist_sim::scenario::print::print;
 use tanist_sim::shape::{ClientShape, ClusterShape, CommitMode, Runs, StartWhen, WatchdogMode};
@@ -63,9 +63,13 @@ fn postgres_act() -> BoxedStrategy<PostgresAct> {
         Checkpoint,
         PauseReplay,
         ResumeReplay,
+        CancelWaits,
     ];
     let pace = span().prop_map(|every| BeginServerLoop { every });
-    prop_oneof![select(processes), select(by_hand), pace].boxed()
+    let altered = text().prop_map(|synchronous_standby_names| AlterSystem {
+        synchronous_standby_names,
+    });
+    prop_oneof![select(processes), select(by_hand), pace, altered].boxed()
 }
 
 fn host_act() -> BoxedStrategy<HostAct> {
@@ -248,6 +252,8 @@ fn fact() -> BoxedStrategy<Fact> {
     prop_oneof![
         who().prop_map(Fact::AcceptsWrites),
         who().prop_map(Fact::RefusesWrites),
+        (who(), select(vec![Waiting::Some, Waiting::None]))
+            .prop_map(|(who, waiting)| Fact::CommitsWait(who, waiting)),
         who().prop_map(Fact::HoldsKey),
         who().prop_map(Fact::LeaderIs),
         select(plain),
@@ -469,6 +475,20 @@ fn each_kind_of_mistake_is_answered_in_its_own_words() {
         ("member a  watchdogg", "did you mean `watchdog`?"),
         ("member a  watchdog steps 0s", "steps of some length"),
         ("at 60s  watchdog of a refuse", "did you mean `refuses`?"),
+        ("at 60s  cancel wait of a", "did you mean `waits`?"),
+        ("at 60s  cancel waits on a", "expected `of`"),
+        (
+            "at 60s  alter system on a max_connections = '1'",
+            "expected `synchronous_standby_names`",
+        ),
+        (
+            "at 60s  alter system on a synchronous_standby_names = b",
+            "expected a text in single quotes",
+        ),
+        (
+            "expect within 5s  a has waiting comits",
+            "did you mean `commits`?",
+        ),
     ] {
         let said = complaint_about(line);
         assert!(said.contains(says), "{line:?} was answered with\n{said}");

@@ -94,6 +94,8 @@ fn of_act(act: &Act) -> Option<String> {
                 | PostgresAct::ResumeReplay
                 | PostgresAct::ExhaustConnections
                 | PostgresAct::FreeConnections
+                | PostgresAct::CancelWaits
+                | PostgresAct::AlterSystem { .. }
                 | PostgresAct::Archiving(_)
         ),
         Act::Host { act, .. } => matches!(
@@ -131,7 +133,7 @@ fn plays_wire(link: &Link, act: WireAct) -> bool {
 fn is_visible(fact: &Fact) -> bool {
     !matches!(
         fact,
-        Fact::InOperation(..) | Fact::Mark(_) | Fact::KeptData(_)
+        Fact::InOperation(..) | Fact::Mark(_) | Fact::KeptData(_) | Fact::CommitsWait(..)
     )
 }
 

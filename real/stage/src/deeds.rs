@@ -145,7 +145,7 @@ impl Deeds {
             }
             Act::Postgres { who, act } => {
                 for name in on_each(who) {
-                    self.on_postgres(house, &name, *act)?;
+                    self.on_postgres(house, &name, act)?;
                 }
             }
             Act::Host { who, act } => {
@@ -200,7 +200,7 @@ impl Deeds {
         &mut self,
         house: &House,
         name: &MemberName,
-        act: PostgresAct,
+        act: &PostgresAct,
     ) -> anyhow::Result<()> {
         match act {
             PostgresAct::ExhaustConnections => {
@@ -414,7 +414,7 @@ fn suspend(house: &House, name: &MemberName) -> anyhow::Result<()> {
     every_process(house, name, Signal::STOP)
 }
 
-fn on_postgres(house: &House, name: &MemberName, act: PostgresAct) -> anyhow::Result<()> {
+fn on_postgres(house: &House, name: &MemberName, act: &PostgresAct) -> anyhow::Result<()> {
     let member = house.cluster.member(name.as_str())?;
     // An act that is not done is no act of the story any more.
     let ask = |query: &str| member.sql(query).map(|_| ()).map_err(anyhow::Error::msg);
@@ -442,10 +442,22 @@ fn on_postgres(house: &House, name: &MemberName, act: PostgresAct) -> anyhow::Re
         PostgresAct::PauseReplay => ask("SELECT pg_wal_replay_pause()")?,
         PostgresAct::Archiving(how) => {
             if let Some(archive) = &house.archive {
-                archive.set(name, how)?;
+                archive.set(name, *how)?;
             }
         }
         PostgresAct::ResumeReplay => ask("SELECT pg_wal_replay_resume()")?,
+        PostgresAct::AlterSystem {
+            synchronous_standby_names: names,
+        } => {
+            let names = names.replace('\'', "''");
+            ask(&format!(
+                "ALTER SYSTEM SET synchronous_standby_names = '{names}'"
+            ))?;
+            ask("SELECT pg_reload_conf()")?;
+        }
+        PostgresAct::CancelWaits => {
+            ask("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")?
+        }
         _ => anyhow::bail!("no act of this stage"),
     }
     Ok(())

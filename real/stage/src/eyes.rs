@@ -133,6 +133,7 @@ impl Known {
             role: self.role(look, host_down),
             can_write: !self.writers.is_empty(),
             accepts_writes: self.accepts,
+            waiting_commits: 0,
             timeline: TimelineId(self.timeline),
             flushed: Lsn::INVALID,
             replayed: Lsn::INVALID,

@@ -20,13 +20,7 @@ impl World {
         let Some(server) = self.pgs[seat.index()].server.as_mut() else {
             return;
         };
-        let backend = match from {
-            Committer::Roaming | Committer::Pinned => {
-                server.accepts() || server.backends.sessions > 0
-            }
-            Committer::ServerLoop => server.backends.loops > 0,
-        };
-        if server.phase != Phase::Primary || !backend || !powered {
+        if server.phase != Phase::Primary || !server.takes_commit(from) || !powered {
             return;
         }
         self.insert_commit(seat, from);
@@ -39,7 +33,8 @@ impl World {
             return;
         };
         server.inserted = self.wal.append(server.inserted, bytes, Some(commit));
-        server.waiting.push(Waiting { commit, from });
+        let ends = server.inserted.lsn;
+        server.waiting.push(Waiting { commit, from, ends });
         if server.postmaster == Postmaster::Dead {
             self.mark(Mark::CommittedWithoutPostmaster);
         }
@@ -53,7 +48,7 @@ impl World {
         }
     }
 
-    /// Everything inserted so far is on disk: those who wait for it hear so.
+    /// Everything inserted so far is on disk: those who wait for nothing else hear so.
     pub(crate) fn flushed(&mut self, seat: Seat) {
         let pg = &mut self.pgs[seat.index()];
         let Some(server) = pg.server.as_mut() else {
@@ -63,14 +58,21 @@ impl World {
         pg.dir.wal = server.inserted;
         let waiting = std::mem::take(&mut server.waiting);
         pg.settle();
-        let timeline = self.wal.timeline(pg.dir.wal.branch);
+        self.await_standbys(seat, waiting);
+        self.finish_segments(seat);
+        self.send_wal(seat);
+    }
+
+    /// Their commits are done.
+    pub(crate) fn tell_clients(&mut self, seat: Seat, done: Vec<Waiting>) {
+        let timeline = self.wal.timeline(self.pgs[seat.index()].dir.wal.branch);
         let hop = Hop {
             from: Node::Member(seat),
             to: Node::Clients,
             traffic: Traffic::Client,
         };
         let heard = self.wire.is_open(hop);
-        for Waiting { commit, from } in waiting {
+        for Waiting { commit, from, .. } in done {
             let told = match from {
                 Committer::Roaming | Committer::Pinned => heard,
                 Committer::ServerLoop => false,
@@ -79,8 +81,6 @@ impl World {
                 self.acked(commit, seat, timeline);
             }
         }
-        self.finish_segments(seat);
-        self.send_wal(seat);
     }
 
     /// A transaction that writes much, and that nobody waits for.

@@ -163,6 +163,7 @@ impl World {
         // What was written since the backup began comes along.
         dir.oldest = begin_of_segment(theirs.control.checkpoint);
         dir.newest_known = self.wal.history(theirs.wal.branch).clone();
+        dir.altered = theirs.altered.clone();
         dir.corrupt = theirs.corrupt;
         dir.corrupted_by_patroni = theirs.corrupted_by_patroni;
         // The adapter leaves the signal, since the copied control file is the primary's own.
@@ -316,6 +317,7 @@ impl World {
         let begins = label.map_or(theirs.oldest, |label| begin_of_segment(label.begins));
         dir.oldest = begins.min(theirs.oldest);
         dir.newest_known = theirs.newest_known.clone();
+        dir.altered = theirs.altered.clone();
         dir.corrupt = theirs.corrupt;
         dir.corrupted_by_patroni = theirs.corrupted_by_patroni;
         dir.slots.clear();

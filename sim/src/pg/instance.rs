@@ -6,6 +6,7 @@ use crate::due::Ticket;
 use crate::moment::Moment;
 use crate::pg::archive::{Archiving, Segments};
 use crate::pg::limits::Limits;
+use crate::pg::synchronous::Setting;
 use crate::pg::wal::{Checkpoint, CommitId, Position};
 use crate::wire::Seat;
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ pub struct DataDir {
     pub roles_owed: bool,
     pub upstream: Option<Upstream>,
     pub parameters: BTreeMap<String, String>,
+    /// `synchronous_standby_names` of `postgresql.auto.conf`, which wins.
+    pub altered: Option<String>,
     pub slots: BTreeMap<String, Retained>,
     /// `backup_label`: the next start recovers from this checkpoint, whatever the control file names.
     pub label: Option<Checkpoint>,
@@ -181,20 +184,41 @@ pub struct Receiver {
     pub upstream_run: u32,
     pub slot: Option<String>,
     pub id: u64,
-    /// What the upstream has sent, and what it was told is flushed here.
+    pub sending: Sending,
+    /// What the upstream has sent, and what it was told is flushed and replayed here.
     pub sent: Lsn,
     pub confirmed: Lsn,
+    pub replayed: Lsn,
     pub wal_on_wire: bool,
     pub reply_on_wire: bool,
     /// Nothing gets through since then.
     pub stalled: Option<Moment>,
 }
 
-/// A commit that waits for its flush.
+/// How far the upstream's WAL sender has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    CatchingUp,
+    /// It has once sent everything that there was.
+    Streaming,
+}
+
+/// A WAL sender whose standby vanished without a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ghost {
+    /// When it notices.
+    pub until: Moment,
+    /// The connection, if there was one.
+    pub stream: Option<Receiver>,
+}
+
+/// A commit that waits for its flush, or for standbys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     pub commit: CommitId,
     pub from: Committer,
+    /// Where its record ends.
+    pub ends: Lsn,
 }
 
 /// Who wants to hear of a commit.
@@ -227,10 +251,12 @@ pub struct Server {
     /// It was told to promote past its agent.
     pub by_hand: bool,
     pub receiver: Option<Receiver>,
-    /// WAL senders whose standby vanished without a word, until they notice.
-    pub ghosts: BTreeMap<Seat, Moment>,
+    pub ghosts: BTreeMap<Seat, Ghost>,
     pub flush_due: bool,
     pub waiting: Vec<Waiting>,
+    pub synchronous: Setting,
+    /// Flushed here, and not yet where `synchronous` demands it.
+    pub unconfirmed: Vec<Waiting>,
     pub loop_every: Span,
     pub started_at: Wall,
     /// The `Start` operation that waits for it.
@@ -286,6 +312,7 @@ impl DataDir {
             roles_owed: false,
             upstream: None,
             parameters: BTreeMap::new(),
+            altered: None,
             slots: BTreeMap::new(),
             label: None,
             segments: Segments::default(),
@@ -384,7 +411,8 @@ impl Server {
 
     /// W: at least one backend could report a commit to a client.
     pub fn can_write(&self) -> bool {
-        self.phase == Phase::Primary && (self.accepts() || self.backends.all() > 0)
+        let backends = self.backends.all() > 0 || !self.unconfirmed.is_empty();
+        self.phase == Phase::Primary && (self.accepts() || backends)
     }
 
     pub fn in_recovery(&self) -> bool {

@@ -49,6 +49,10 @@ impl Limits {
         limits
     }
 
+    pub fn connections(self) -> u64 {
+        self.0[0]
+    }
+
     pub fn named(self) -> BTreeMap<String, u64> {
         let names = NAMES.iter().map(|name| name.to_string());
         names.zip(self.0).collect()
@@ -148,6 +152,7 @@ impl World {
         }
         server.replay_paused = paused;
         self.replay(seat);
+        self.tell_what_is_replayed(seat);
     }
 }
 

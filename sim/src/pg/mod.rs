@@ -8,7 +8,8 @@
 //! promotion to the newest known timeline + 1; streaming with the checks that PostgreSQL makes (numbers and
 //! positions, not content); base backup and rewind that take time, can be cut, and leave half-made
 //! directories; slots, and what they retain of the WAL that checkpoints and restartpoints remove; an archive with its
-//! commands. What it has not: synchronous replication, logical slots, tablespaces.
+//! commands; commits that wait for the standbys of `synchronous_standby_names`. What it has not: logical slots,
+//! tablespaces, settings of a session (`synchronous_commit` is the server's).
 //!
 //! It is held to PostgreSQL 15 by a transcript (`fidelity/postgres`), step by step. What no script can time on a
 //! real server is not in it, and rests on PostgreSQL's sources: what a promotion leaves that dies half-way, a backend
@@ -25,8 +26,10 @@ pub mod observe;
 pub mod processes;
 pub mod promote;
 pub mod retention;
+pub mod standby_names;
 pub mod start;
 pub mod stop;
 pub mod storage;
 pub mod streaming;
+pub mod synchronous;
 pub mod wal;

@@ -159,11 +159,7 @@ impl World {
             limits: server.limits.named(),
             own_timeline: in_recovery && dir.own_timeline,
             pending_restart: server.limits != Limits::of(&dir.parameters),
-            synchronous_standby_names: dir
-                .parameters
-                .get("synchronous_standby_names")
-                .cloned()
-                .unwrap_or_default(),
+            synchronous_standby_names: server.synchronous.text.clone(),
         }
     }
 
@@ -198,13 +194,14 @@ impl World {
             .filter_map(|standby| {
                 let receiver = self.pgs[standby.index()].receiver()?;
                 let name = self.name(standby).0;
+                let (part, sync_priority) = self.part_of(seat, &name);
                 Some(ConnectedStandby {
                     application_name: name.clone(),
                     user: "replicator".to_string(),
                     client_address: name,
                     state: "streaming".to_string(),
-                    sync_state: "async".to_string(),
-                    sync_priority: 0,
+                    sync_state: part.word().to_string(),
+                    sync_priority,
                     flushed: receiver.confirmed,
                 })
             })

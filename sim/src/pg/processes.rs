@@ -35,6 +35,7 @@ impl World {
         }
         server.postmaster = Postmaster::Dead;
         server.receiver = None;
+        server.end_waits_of_orphans();
         let pid = server.pid;
         if server.phase != Phase::Primary || server.stopping == Some(Stopping::Immediate) {
             self.killed(seat);
@@ -93,8 +94,7 @@ impl World {
         let Some(server) = self.pgs[seat.index()].server.as_mut() else {
             return;
         };
-        server.backends.sessions = 0;
-        server.backends.loops = 0;
+        server.end_backends();
         if server.backends.frozen == 0 && server.postmaster != Postmaster::Frozen {
             self.all_processes_gone(seat);
         } else if server.postmaster == Postmaster::Running {
@@ -137,8 +137,7 @@ impl World {
         if server.backends.frozen > 0 || server.stopping.is_some() {
             return;
         }
-        server.backends.sessions = 0;
-        server.backends.loops = 0;
+        server.end_backends();
         server.crowded = false;
         server.waiting.clear();
         server.phase = Phase::Starting;
@@ -152,6 +151,7 @@ impl World {
     /// Power is gone: every process, and whatever a lying disk had not written.
     pub(crate) fn power_lost(&mut self, seat: Seat) {
         let pg = &mut self.pgs[seat.index()];
+        let stream = pg.receiver().cloned();
         pg.server = None;
         pg.held = false;
         pg.run += 1;
@@ -159,7 +159,7 @@ impl World {
         pg.dir.control.checkpoint = pg.dir.control.checkpoint.min(pg.dir.wal.lsn);
         let known = pg.dir.control.min_recovery;
         pg.dir.control.min_recovery = known.map(|at| self.wal.cut_at(pg.dir.wal, at.lsn));
-        self.leave_ghosts(seat);
+        self.leave_ghosts(seat, stream);
         self.agent_ended(seat, HowEnded::HostDown);
     }
 

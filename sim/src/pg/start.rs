@@ -5,6 +5,7 @@ use crate::act::Trouble;
 use crate::due::{PgDue, Ticket};
 use crate::pg::instance::{Backends, Layout, Phase, Postmaster, Server, Storage};
 use crate::pg::limits::Limits;
+use crate::pg::synchronous::Setting;
 use crate::pg::wal::Checkpoint;
 use crate::wire::Seat;
 use crate::world::World;
@@ -102,7 +103,9 @@ impl World {
         pg.dir.read_slots();
         let limits = Limits::of(&pg.dir.parameters);
         let too_little = pg.dir.standby_signal && !limits.cover(pg.dir.control.limits);
-        let fails = fails.or((too_little || is_lost).then_some(()));
+        let synchronous = Setting::of(&pg.dir);
+        let refuses = too_little || is_lost || synchronous.is_err();
+        let fails = fails.or(refuses.then_some(()));
         pg.run += 1;
         pg.dir.control.state = match (pg.dir.standby_signal, pg.dir.control.state) {
             // The line is looked for before the control file is written (`InitWalRecovery`).
@@ -128,6 +131,8 @@ impl World {
             ghosts: BTreeMap::new(),
             flush_due: false,
             waiting: Vec::new(),
+            synchronous: synchronous.unwrap_or_default(),
+            unconfirmed: Vec::new(),
             loop_every: Span::ZERO,
             started_at,
             starting_for,

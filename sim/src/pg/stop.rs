@@ -72,7 +72,7 @@ impl World {
         self.end_if_no_session_is_left(seat);
     }
 
-    /// The application closes its sessions.
+    /// The application closes its sessions, but for those whose commit waits.
     pub(crate) fn close_sessions(&mut self, seat: Seat) {
         if let Some(server) = self.pgs[seat.index()].server.as_mut() {
             server.backends.sessions = 0;
@@ -80,10 +80,11 @@ impl World {
         self.end_if_no_session_is_left(seat);
     }
 
-    fn end_if_no_session_is_left(&mut self, seat: Seat) {
+    pub(crate) fn end_if_no_session_is_left(&mut self, seat: Seat) {
         let waits = |server: &&mut Server| server.stopping == Some(Stopping::WaitingForSessions);
+        let none_left = |s: &&mut Server| s.backends.all() == 0 && s.unconfirmed.is_empty();
         let server = self.pgs[seat.index()].server.as_mut().filter(waits);
-        if let Some(server) = server.filter(|server| server.backends.all() == 0) {
+        if let Some(server) = server.filter(none_left) {
             server.receiver = None;
             server.stopping = Some(Stopping::EndingSessions);
             self.pg_due(seat, Span::millis(5), PgDue::SessionsEnded);
@@ -136,8 +137,7 @@ impl World {
         {
             return;
         }
-        server.backends.sessions = 0;
-        server.backends.loops = 0;
+        server.end_backends();
         if server.backends.frozen > 0 {
             // A fast stop waits for a backend that is stuck, however long.
             return;
@@ -187,8 +187,8 @@ impl World {
         if server.stopping != Some(Stopping::WaitingForStandbys) {
             return;
         }
-        server.ghosts.retain(|_, until| *until > now);
-        let ghost = server.ghosts.values().min().copied();
+        server.ghosts.retain(|_, ghost| ghost.until > now);
+        let ghost = server.ghosts.values().map(|ghost| ghost.until).min();
         let end = server.inserted.lsn;
         if let Some(until) = ghost {
             self.pg_due(seat, until.since(now), PgDue::GhostsGone);

@@ -7,7 +7,7 @@ use crate::event::What;
 use crate::invariants::Invariant;
 use crate::marks::Mark;
 use crate::moment::Moment;
-use crate::pg::instance::{Phase, Postmaster, Receiver};
+use crate::pg::instance::{Ghost, Phase, Postmaster, Receiver, Sending};
 use crate::pg::wal::Position;
 use crate::wire::{CutKind, Fate, Hop, Node, Seat, Traffic};
 use crate::world::World;
@@ -147,8 +147,11 @@ impl World {
                 upstream_run,
                 slot,
                 id,
+                sending: Sending::CatchingUp,
                 sent: start.lsn,
+                // A standby tells both with the first message of the connection.
                 confirmed: start.lsn,
+                replayed: server.replayed,
                 wal_on_wire: false,
                 reply_on_wire: false,
                 stalled: None,
@@ -187,8 +190,12 @@ impl World {
         else {
             return;
         };
-        if receiver.wal_on_wire || receiver.sent >= upto.lsn || receiver.stalled.is_some() {
+        if receiver.wal_on_wire || receiver.stalled.is_some() {
             return;
+        }
+        if receiver.sent >= upto.lsn {
+            receiver.sending = Sending::Streaming;
+            return self.release_confirmed(from);
         }
         let id = receiver.id;
         match self
@@ -253,12 +260,24 @@ impl World {
         self.send_wal(seat);
     }
 
+    /// Replay has come further, for which no WAL had to arrive.
+    pub(crate) fn tell_what_is_replayed(&mut self, seat: Seat) {
+        let from = self.pgs[seat.index()].receiver().map(|r| r.from);
+        if from.is_some_and(|from| self.asks_for_replay(from)) {
+            self.reply(seat);
+        }
+    }
+
     fn reply(&mut self, seat: Seat) {
         let now = self.now();
         let (lsn, run) = (
             self.pgs[seat.index()].dir.wal.lsn,
             self.pgs[seat.index()].run,
         );
+        let from = self.pgs[seat.index()].receiver().map(|r| r.from);
+        let of_replay = from.is_some_and(|from| self.asks_for_replay(from));
+        let replayed = self.pgs[seat.index()].server.as_ref().map(|s| s.replayed);
+        let replayed = replayed.unwrap_or(Lsn::INVALID);
         let Some(receiver) = self.pgs[seat.index()]
             .server
             .as_mut()
@@ -266,7 +285,8 @@ impl World {
         else {
             return;
         };
-        if receiver.reply_on_wire || receiver.confirmed >= lsn {
+        let is_news = receiver.confirmed < lsn || of_replay && receiver.replayed < replayed;
+        if receiver.reply_on_wire || !is_news {
             return;
         }
         let (id, from) = (receiver.id, receiver.from);
@@ -283,12 +303,20 @@ impl World {
         let due = PgDue::ReplyArrives {
             id,
             lsn,
+            replayed,
             sent_at: now,
         };
         self.agenda.enter(at, Due::Pg { seat, run, due });
     }
 
-    pub(crate) fn reply_arrives(&mut self, seat: Seat, id: u64, lsn: Lsn, sent_at: Moment) {
+    /// The standby has flushed up to the one and replayed up to the other.
+    pub(crate) fn reply_arrives(
+        &mut self,
+        seat: Seat,
+        id: u64,
+        (lsn, replayed): (Lsn, Lsn),
+        sent_at: Moment,
+    ) {
         let Some(receiver) = self.receiver_mut(seat, id) else {
             return;
         };
@@ -302,12 +330,14 @@ impl World {
         }
         if let Some(receiver) = self.receiver_mut(seat, id) {
             receiver.confirmed = Ord::max(receiver.confirmed, lsn);
+            receiver.replayed = Ord::max(receiver.replayed, replayed);
         }
         if self.pgs[from.index()].run == run {
             let held = slot.and_then(|name| self.pgs[from.index()].dir.slots.get_mut(&name));
             if let Some(held) = held {
                 held.from = Some(lsn);
             }
+            self.release_confirmed(from);
             self.end_when_standbys_have_it(from);
         }
         self.reply(seat);
@@ -354,6 +384,7 @@ impl World {
         }
         let member = self.name(seat);
         self.tell_story(What::Streaming { member, from: None });
+        self.release_confirmed(from);
         self.end_when_standbys_have_it(from);
         let soon = self.chance.pg.span(Span::millis(50), RETRY);
         self.pg_due(seat, soon, PgDue::Connect);
@@ -379,7 +410,8 @@ impl World {
     }
 
     /// A host that lost power says nothing: its standbys and its upstream find out by their timeouts.
-    pub(crate) fn leave_ghosts(&mut self, seat: Seat) {
+    /// `stream`: the connection that it had to its own upstream.
+    pub(crate) fn leave_ghosts(&mut self, seat: Seat, stream: Option<Receiver>) {
         let now = self.now();
         for at in 0..self.pgs.len() as u8 {
             if self.pgs[usize::from(at)]
@@ -395,7 +427,12 @@ impl World {
         if let Some(from) = upstream.and_then(|host| self.seat_of_host(&host))
             && let Some(server) = self.pgs[from.index()].server.as_mut()
         {
-            server.ghosts.insert(seat, now + TIMEOUT);
+            let until = now + TIMEOUT;
+            let is_counted = server.synchronous.demands().is_some();
+            server.ghosts.insert(seat, Ghost { until, stream });
+            if is_counted {
+                self.pg_due(from, TIMEOUT, PgDue::GhostsGone);
+            }
         }
     }
 

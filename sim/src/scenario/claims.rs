@@ -12,6 +12,8 @@ pub enum Fact {
     /// A backend there could still report a commit to a client.
     AcceptsWrites(Who),
     RefusesWrites(Who),
+    /// Commits there wait for standbys, or none does.
+    CommitsWait(Who, Waiting),
     /// The store's leader key names this member.
     HoldsKey(Who),
     KeyIsFree,
@@ -67,6 +69,12 @@ pub enum Work {
     CrashRecovery,
     Rewind,
     Discard,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    Some,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

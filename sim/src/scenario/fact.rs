@@ -1,7 +1,7 @@
 //! The words of facts and demands: reads them from a line and writes them back the same.
 //! Knows nothing of whether they are true.
 
-use super::claims::{Condition, Demand, Ending, Fact, Relation, Work, word_of};
+use super::claims::{Condition, Demand, Ending, Fact, Relation, Waiting, Work, word_of};
 use super::lex::{Complaint, show_span};
 use super::line::Line;
 use crate::act::Who;
@@ -13,8 +13,8 @@ const OPENINGS: [&str; 8] = [
 ];
 
 /// Words that may follow a member.
-const ABOUT_A_MEMBER: [&str; 8] = [
-    "accepts", "refuses", "holds", "acquires", "is", "streams", "in", "kept",
+const ABOUT_A_MEMBER: [&str; 9] = [
+    "accepts", "refuses", "has", "holds", "acquires", "is", "streams", "in", "kept",
 ];
 
 pub fn read_demand(line: &mut Line<'_>) -> Result<Demand, Complaint> {
@@ -117,6 +117,15 @@ fn read_about_member(line: &mut Line<'_>, member: Who) -> Result<Fact, Complaint
             line.word("writes")?;
             Ok(Fact::RefusesWrites(member))
         }
+        "has" => {
+            let waiting = match line.takes("no") {
+                true => Waiting::None,
+                false => Waiting::Some,
+            };
+            line.word("waiting")?;
+            line.word("commits")?;
+            Ok(Fact::CommitsWait(member, waiting))
+        }
         "holds" | "acquires" => {
             line.word("leader")?;
             line.word("key")?;
@@ -161,6 +170,8 @@ pub fn show_fact(fact: &Fact) -> String {
     match fact {
         Fact::AcceptsWrites(m) => format!("{m} accepts writes"),
         Fact::RefusesWrites(m) => format!("{m} refuses writes"),
+        Fact::CommitsWait(m, Waiting::Some) => format!("{m} has waiting commits"),
+        Fact::CommitsWait(m, Waiting::None) => format!("{m} has no waiting commits"),
         Fact::HoldsKey(m) => format!("{m} holds leader key"),
         Fact::KeyIsFree => "leader key is free".into(),
         Fact::LeaderIs(m) => format!("leader is {m}"),

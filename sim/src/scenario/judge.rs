@@ -1,7 +1,7 @@
 //! Judges the claims of a scenario while its run goes on: which facts are true now, which claim has
 //! come true, which can no longer. Knows nothing of how the run is moved forward.
 
-use super::claims::{Condition, Demand, Ending, Fact, Work};
+use super::claims::{Condition, Demand, Ending, Fact, Waiting, Work};
 use super::fact::show_demand;
 use crate::act::Who;
 use crate::event::{Event, Role, What};
@@ -92,6 +92,8 @@ impl Sight<'_> {
         match fact {
             Fact::AcceptsWrites(who) => self.of(who, |_, m| m.accepts_writes),
             Fact::RefusesWrites(who) => self.of(who, |_, m| !m.can_write),
+            Fact::CommitsWait(who, Waiting::Some) => self.of(who, |_, m| m.waiting_commits > 0),
+            Fact::CommitsWait(who, Waiting::None) => self.of(who, |_, m| m.waiting_commits == 0),
             Fact::HoldsKey(who) => {
                 self.of(who, |name, _| self.truth.leader_key.as_ref() == Some(name))
             }

@@ -98,6 +98,7 @@ impl World {
                 let signal = self.pgs[seat.index()].dir.standby_signal;
                 self.configure(seat, role, parameters);
                 self.pgs[seat.index()].dir.standby_signal = signal;
+                self.reread_synchronous(seat);
                 self.reconnect(seat);
             }
             SideTask::CreateSlot { name } => {
@@ -159,6 +160,7 @@ impl World {
                 server.receiver = None;
                 let member = self.name(seat);
                 self.tell_story(What::Streaming { member, from: None });
+                self.release_confirmed(from);
                 self.end_when_standbys_have_it(from);
                 self.pg_due(seat, Span::millis(20), PgDue::Connect);
             }

@@ -11,7 +11,7 @@ use super::line::Line;
 use crate::act::Act;
 
 /// Every first word of an act, with the room that reads the rest.
-const VERBS: [(&str, Room); 48] = [
+const VERBS: [(&str, Room); 50] = [
     ("kill", Room::Processes),
     ("start", Room::Processes),
     ("stop", Room::Processes),
@@ -35,6 +35,7 @@ const VERBS: [(&str, Room); 48] = [
     ("silence", Room::Processes),
     ("archive", Room::Processes),
     ("watchdog", Room::Processes),
+    ("alter", Room::Processes),
     ("swap", Room::Processes),
     ("next", Room::Processes),
     ("cut", Room::Wire),
@@ -57,17 +58,17 @@ const VERBS: [(&str, Room); 48] = [
     ("put", Room::Dcs),
     ("compact", Room::Dcs),
     ("old", Room::Dcs),
-    // `lose`, `pause` and `resume` are said of several things; what follows decides.
+    // These are said of several things; what follows decides.
+    ("cancel", Room::Several),
     ("lose", Room::Several),
     ("pause", Room::Several),
     ("resume", Room::Several),
 ];
 
 /// The verbs of operators and clients, kept apart only because they are many.
-const PEOPLES_VERBS: [&str; 7] = [
+const PEOPLES_VERBS: [&str; 6] = [
     "switchover",
     "failover",
-    "cancel",
     "restart",
     "reinit",
     "configure",
@@ -102,10 +103,13 @@ pub fn read(line: &mut Line<'_>) -> Result<Act, Complaint> {
     Ok(act)
 }
 
-/// `lose` a watch, data, the quorum or messages; `pause` and `resume` replay or the cluster.
+/// `lose` a watch, data, the quorum or messages; `pause` and `resume` replay or the cluster; `cancel` waits or a
+/// switchover.
 fn read_by_object(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
     match (verb, line.peek()) {
-        (_, Some("replay")) | ("lose", Some("watch" | "data")) => processes::read(verb, line),
+        (_, Some("replay")) | ("lose", Some("watch" | "data")) | ("cancel", Some("waits")) => {
+            processes::read(verb, line)
+        }
         ("lose", Some("quorum")) => dcs::read(verb, line),
         ("lose", _) => wire::read(verb, line),
         _ => people::read(verb, line),

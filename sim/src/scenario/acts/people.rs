@@ -17,7 +17,7 @@ pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
             }
         }
         "cancel" => {
-            line.word("switchover")?;
+            line.one_of(&["switchover", "waits"])?;
             OperatorAct::CancelSwitchover {
                 ask: read_ask(line, Who::Leader)?,
             }

@@ -4,7 +4,7 @@
 use crate::act::{Act, AgentAct, FencerAct, HostAct, PostgresAct, Shift, Trouble, Who};
 use crate::pg::archive::Archiving;
 use crate::scenario::claims::word_of;
-use crate::scenario::lex::{Complaint, show_bytes, show_span};
+use crate::scenario::lex::{Complaint, quote, show_bytes, show_span};
 use crate::scenario::line::Line;
 use crate::shape::Runs;
 use crate::watchdog::Works;
@@ -18,8 +18,9 @@ pub fn read(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
         "lose" | "silence" => read_loss(verb, line),
         "archive" => read_archive(line),
         "watchdog" => read_watchdog(line),
+        "alter" => read_alter(line),
         "swap" => read_swap(line),
-        "pause" | "resume" | "checkpoint" | "loop" | "write" | "promote" => {
+        "pause" | "resume" | "checkpoint" | "loop" | "write" | "promote" | "cancel" => {
             read_postgres(verb, line)
         }
         "next" => read_trouble(line),
@@ -35,6 +36,20 @@ fn read_swap(line: &mut Line<'_>) -> Result<Act, Complaint> {
     line.word("to")?;
     let runs = line.entry(&AGENTS)?;
     Ok(agent(who, AgentAct::Become(runs)))
+}
+
+fn read_alter(line: &mut Line<'_>) -> Result<Act, Complaint> {
+    line.word("system")?;
+    let who = on(line)?;
+    line.word("synchronous_standby_names")?;
+    line.word("=")?;
+    let synchronous_standby_names = line.quoted()?;
+    Ok(postgres(
+        who,
+        PostgresAct::AlterSystem {
+            synchronous_standby_names,
+        },
+    ))
 }
 
 fn read_kill(line: &mut Line<'_>) -> Result<Act, Complaint> {
@@ -118,6 +133,10 @@ fn read_postgres(verb: &str, line: &mut Line<'_>) -> Result<Act, Complaint> {
         "write" => {
             let bytes = line.bytes()?;
             postgres(on(line)?, PostgresAct::Write { bytes })
+        }
+        "cancel" => {
+            line.word("waits")?;
+            postgres(of(line)?, PostgresAct::CancelWaits)
         }
         "loop" => {
             line.word("commits")?;
@@ -331,6 +350,13 @@ pub fn show_postgres(who: &Who, act: &PostgresAct) -> String {
         PostgresAct::ResumeReplay => format!("resume replay on {who}"),
         PostgresAct::ExhaustConnections => format!("exhaust connections of {who}"),
         PostgresAct::FreeConnections => format!("free connections of {who}"),
+        PostgresAct::CancelWaits => format!("cancel waits of {who}"),
+        PostgresAct::AlterSystem {
+            synchronous_standby_names,
+        } => {
+            let names = quote(synchronous_standby_names);
+            format!("alter system on {who} synchronous_standby_names = {names}")
+        }
         PostgresAct::Archiving(archiving) => {
             format!("archive of {who} {}", word_of(&ARCHIVING, *archiving))
         }
