@@ -57,6 +57,10 @@ impl App {
         CommitId(self.next)
     }
 
+    pub fn is_acked(&self, commit: CommitId) -> bool {
+        self.acked.contains(&commit)
+    }
+
     pub fn commits(&self, written: u64) -> Commits {
         Commits {
             written,

@@ -9,9 +9,9 @@ use tanist_sim::fidelity::postgres::wrong::Wrong;
 use tanist_sim::fidelity::transcript::{all_partings, parse, parting, steps};
 
 /// Of the script: one that grows or shrinks says so here.
-const STEPS: usize = 448;
+const STEPS: usize = 530;
 /// The rest is done or waited for, and seen in what follows.
-const ANSWERS: usize = 396;
+const ANSWERS: usize = 454;
 
 fn recorded() -> Vec<Line> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fidelity/postgres.jsonl");
@@ -89,6 +89,12 @@ fn a_fake_that_is_wrong_is_found_out() {
         (
             Wrong::RewindBringsAllWal,
             "and the target never begins to recover",
+        ),
+        (Wrong::NobodyWaits, "it waits for its standby"),
+        (Wrong::StopTellsWhoWaits, "ended, it is not acknowledged"),
+        (
+            Wrong::CancelledWaitIsNotTold,
+            "cancelled, it is acknowledged",
         ),
     ];
     let recorded = recorded();

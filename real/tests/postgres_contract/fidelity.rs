@@ -15,6 +15,7 @@ use tanist_sim::fidelity::postgres::names::Names;
 use tanist_sim::fidelity::postgres::script::script;
 use tanist_sim::fidelity::postgres::step::{Deed, Lane, Over, Server, Side, Step, Until};
 use tanist_sim::fidelity::transcript::{parse, parting, print};
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 /// How long a statement or a new session may take, and a look at a server.
@@ -38,9 +39,16 @@ struct Bench {
     members: Vec<Member>,
     sessions: Vec<Option<Client>>,
     looping: Option<Client>,
+    begun: Option<Begun>,
     names: Names,
     commits: u32,
     killed_at: SystemTime,
+}
+
+/// A commit that nobody stays for.
+struct Begun {
+    backend: process::Proc,
+    commits: JoinHandle<Commit>,
 }
 
 impl Bench {
@@ -51,6 +59,7 @@ impl Bench {
             members: Vec::new(),
             sessions: Vec::new(),
             looping: None,
+            begun: None,
             names: Names::new(Vec::new()),
             commits: 0,
             killed_at: SystemTime::UNIX_EPOCH,
@@ -66,6 +75,7 @@ impl Bench {
         self.members = Server::ALL.iter().map(member).collect();
         self.sessions = Server::ALL.iter().map(|_| None).collect();
         self.looping = None;
+        self.begun = None;
         let addresses = self
             .members
             .iter()
@@ -107,7 +117,13 @@ impl Bench {
             Deed::Rows => return Seen::Rows(self.rows(on).await),
             Deed::Await(until) => return Seen::CameAbout(self.comes_about(on, until).await),
             Deed::Commit(over) => return Seen::Commit(self.commit(on, *over).await),
+            Deed::BegunCommit => return Seen::Commit(self.became_of_begun().await),
             Deed::LoopWentOn => return Seen::CameAbout(self.loop_went_on(on).await),
+            Deed::BeginCommit => self.begin_commit(on).await,
+            Deed::CancelWait => {
+                let begun = self.begun.as_ref().expect("a commit that was begun");
+                process::signal(begun.backend, Signal::INT).unwrap();
+            }
             Deed::Fill => {
                 let insert = "INSERT INTO filler SELECT generate_series(1, 20000)";
                 self.execute(on, insert).await.unwrap();
@@ -233,10 +249,26 @@ impl Bench {
         let Some(session) = session else {
             return Commit::Not;
         };
-        let insert = format!("INSERT INTO rows VALUES ({})", self.commits);
-        match tokio::time::timeout(ANSWER, session.batch_execute(&insert)).await {
-            Ok(Ok(())) => Commit::Acknowledged,
-            Ok(Err(_)) | Err(_) => Commit::Not,
+        let insert = insert(session, self.commits);
+        let answered = tokio::time::timeout(ANSWER, insert).await;
+        answered.unwrap_or(Commit::Not)
+    }
+
+    async fn begin_commit(&mut self, on: Server) {
+        self.commits += 1;
+        let number = self.commits;
+        let session = self.new_session(on).await.expect("a session that commits");
+        let backend = backend(&session).await;
+        let commits = tokio::spawn(async move { insert(&session, number).await });
+        self.begun = Some(Begun { backend, commits });
+    }
+
+    async fn became_of_begun(&mut self) -> Commit {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let begun = self.begun.as_mut().expect("a commit that was begun");
+        match begun.commits.is_finished() {
+            true => (&mut begun.commits).await.unwrap(),
+            false => Commit::Waits,
         }
     }
 
@@ -275,10 +307,7 @@ impl Bench {
     async fn kill_backend(&mut self, on: Server) {
         let session = self.sessions[on.index()].as_ref();
         let session = session.expect("the application has a session there");
-        let row = session.query_one("SELECT pg_backend_pid()", &[]).await;
-        let pid: i32 = row.unwrap().get(0);
-        let backend = u32::try_from(pid).ok().and_then(process::find);
-        process::signal(backend.expect("its backend"), Signal::KILL).unwrap();
+        process::signal(backend(session).await, Signal::KILL).unwrap();
         // Its client hears of it when the connection ends: until then the postmaster may not know either.
         while self.sessions[on.index()]
             .as_ref()
@@ -288,6 +317,21 @@ impl Bench {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+async fn insert(session: &Client, number: u32) -> Commit {
+    let insert = format!("INSERT INTO rows VALUES ({number})");
+    match session.batch_execute(&insert).await {
+        Ok(()) => Commit::Acknowledged,
+        Err(_) => Commit::Not,
+    }
+}
+
+async fn backend(session: &Client) -> process::Proc {
+    let row = session.query_one("SELECT pg_backend_pid()", &[]).await;
+    let pid: i32 = row.unwrap().get(0);
+    let found = u32::try_from(pid).ok().and_then(process::find);
+    found.expect("its backend")
 }
 
 /// A refusal that the transcript has no word for would be the same as any other.

@@ -34,6 +34,8 @@ pub enum Answer {
 pub enum Commit {
     Acknowledged,
     Not,
+    /// There is no answer yet.
+    Waits,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -48,6 +48,7 @@ struct Bench {
     next_op: u64,
     /// By their numbers, from 1.
     commits: Vec<Option<CommitId>>,
+    begun: Option<CommitId>,
     /// How many commits there were half a second after a postmaster was killed.
     before_alone: u64,
 }
@@ -86,6 +87,7 @@ impl Bench {
             wrong,
             next_op: 0,
             commits: Vec::new(),
+            begun: None,
             before_alone: 0,
         }
     }
@@ -131,6 +133,17 @@ impl Bench {
                 self.commits.push(told);
                 Seen::Commit(outcome)
             }
+            Deed::BeginCommit => {
+                self.begun = self.begin_commit(on);
+                self.commits.push(self.begun);
+                Seen::Nothing
+            }
+            Deed::BegunCommit => {
+                let until = self.world.now() + Span::millis(500);
+                self.mail_until(until, |_, _| None::<()>);
+                Seen::Commit(self.became_of_begun(on))
+            }
+            Deed::CancelWait => self.act(on, PostgresAct::CancelWaits),
             Deed::Fill => {
                 for _ in 0..100 {
                     self.commit(on, Over::Open);
@@ -304,21 +317,37 @@ impl Bench {
             Over::Open => server.backends.sessions > 0,
             Over::New => server.accepts(),
         };
-        let before = self.world.wal.commits_written();
-        if has_session {
-            self.world.commit(seat(on), Committer::Pinned);
-        }
-        let written = self.world.wal.commits_written();
-        let id = CommitId(written);
+        let id = has_session.then(|| self.begin_commit(on)).flatten()?;
         let until = self.world.now() + Span::secs(1);
-        while written > before && self.world.now() < until {
+        while self.world.now() < until {
             let next = self.world.now() + Span::millis(1);
             self.mail_until(next, |_, _| None::<()>);
-            if self.has(on, id) {
+            if self.world.app.is_acked(id) {
                 return Some(id);
             }
         }
         None
+    }
+
+    /// The number that it got in the world, if it was taken.
+    fn begin_commit(&mut self, on: Server) -> Option<CommitId> {
+        let before = self.world.wal.commits_written();
+        self.world.commit(seat(on), Committer::Pinned);
+        let written = self.world.wal.commits_written();
+        (written > before).then_some(CommitId(written))
+    }
+
+    fn became_of_begun(&self, on: Server) -> Commit {
+        match self.begun {
+            Some(id) if self.waits(on, id) => Commit::Waits,
+            Some(id) if self.world.app.is_acked(id) => Commit::Acknowledged,
+            Some(_) | None => Commit::Not,
+        }
+    }
+
+    fn waits(&self, on: Server, id: CommitId) -> bool {
+        let server = self.world.pgs[seat(on).index()].server.as_ref();
+        server.is_some_and(|s| s.unconfirmed.iter().any(|wait| wait.commit == id))
     }
 
     fn has(&self, on: Server, id: CommitId) -> bool {
@@ -337,8 +366,9 @@ impl Bench {
             _in_recovery => self.world.wal.cut_at(pg.dir.wal, server.replayed),
         };
         let numbered = self.commits.iter().zip(1..);
-        let shown =
-            numbered.filter(|(id, _)| id.is_some_and(|id| self.world.wal.has_commit(id, end)));
+        // What waits is in the WAL, and a transaction under way to everybody else.
+        let is_seen = |id: CommitId| self.world.wal.has_commit(id, end) && !self.waits(on, id);
+        let shown = numbered.filter(|(id, _)| id.is_some_and(is_seen));
         Some(shown.map(|(_, number)| number).collect())
     }
 

@@ -43,6 +43,8 @@ pub struct Names {
     systems: Vec<SystemId>,
     /// As each server was started last.
     max_connections: [u32; 3],
+    /// As each was told last.
+    synchronous_standby_names: [String; 3],
 }
 
 impl Names {
@@ -54,6 +56,7 @@ impl Names {
             copies: Vec::new(),
             systems: Vec::new(),
             max_connections: [0; 3],
+            synchronous_standby_names: Default::default(),
         }
     }
 
@@ -82,6 +85,10 @@ impl Names {
             .collect();
         let connections = self.max_connections[on.index()].to_string();
         all.insert("max_connections".into(), connections);
+        let names = &self.synchronous_standby_names[on.index()];
+        if !names.is_empty() {
+            all.insert("synchronous_standby_names".into(), names.clone());
+        }
         all
     }
 
@@ -131,7 +138,7 @@ impl Names {
     }
 
     /// `None`: it speaks of a mark that was not set.
-    pub fn side_task(&self, on: Server, side: &Side) -> Option<SideTask> {
+    pub fn side_task(&mut self, on: Server, side: &Side) -> Option<SideTask> {
         let slot = |of: &Server| of.name().to_string();
         Some(match side {
             Side::Checkpoint => SideTask::Checkpoint,
@@ -148,6 +155,13 @@ impl Names {
                 role: self.role(on, Role::Standby { of: *of }),
                 parameters: self.parameters(on),
             },
+            Side::WaitFor(names) => {
+                self.synchronous_standby_names[on.index()] = names.clone();
+                SideTask::Reconfigure {
+                    role: StartAs::Primary,
+                    parameters: self.parameters(on),
+                }
+            }
             Side::Ask(whom) => SideTask::AskUpstream {
                 upstream: self.upstream(*whom, None),
                 mine: None,

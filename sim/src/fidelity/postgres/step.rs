@@ -55,6 +55,12 @@ pub enum Deed {
 
     /// Of the application. Commits are numbered.
     Commit(Over),
+    /// Over a session of its own, and nobody stays for the answer.
+    BeginCommit,
+    /// What became of the one that was begun last, half a second later.
+    BegunCommit,
+    /// SIGINT to its backend, as `pg_cancel_backend()` sends it.
+    CancelWait,
     /// A few thousand rows in one commit that nobody counts.
     Fill,
     /// So many segments of WAL are finished.
@@ -82,7 +88,9 @@ impl Deed {
     /// It is done, and what came of it is seen by what follows.
     pub fn is_silent(&self) -> bool {
         match self {
-            Deed::Fill
+            Deed::BeginCommit
+            | Deed::CancelWait
+            | Deed::Fill
             | Deed::Segments(_)
             | Deed::LimitSlots(_)
             | Deed::CloseSession
@@ -102,6 +110,7 @@ impl Deed {
             | Deed::Rows
             | Deed::Await(_)
             | Deed::Commit(_)
+            | Deed::BegunCommit
             | Deed::LoopWentOn => false,
         }
     }
@@ -139,6 +148,8 @@ pub enum Side {
     AdvanceSlot(Server, String),
     /// A reload that points a standby elsewhere.
     Follow(Server),
+    /// A reload of a primary with these `synchronous_standby_names`.
+    WaitFor(String),
     Ask(Server),
 }
 

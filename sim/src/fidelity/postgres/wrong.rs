@@ -4,6 +4,7 @@
 use super::step::{Deed, Lane, Role, Side};
 use crate::pg::instance::Retained;
 use crate::pg::limits::Limits;
+use crate::pg::synchronous::Setting;
 use crate::pg::wal::CHECKPOINT_BYTES;
 use crate::shape::ClusterShape;
 use crate::wire::Seat;
@@ -40,6 +41,11 @@ pub enum Wrong {
     LostSlotRetains,
     /// A rewind leaves a directory with all the WAL that it will need.
     RewindBringsAllWal,
+    /// A commit is told as soon as it is flushed here.
+    NobodyWaits,
+    /// A wait that a stop ends is told as one that was cancelled.
+    StopTellsWhoWaits,
+    CancelledWaitIsNotTold,
 }
 
 impl Wrong {
@@ -92,6 +98,12 @@ impl Wrong {
                     .values_mut()
                     .for_each(|slot| slot.saved = slot.from);
             }
+            (Wrong::StopTellsWhoWaits, Deed::Operate(Lane::Stop(_))) => world.cancel_waits(seat),
+            (Wrong::CancelledWaitIsNotTold, Deed::CancelWait) => {
+                if let Some(server) = world.pgs[seat.index()].server.as_mut() {
+                    server.unconfirmed.clear();
+                }
+            }
             (Wrong::MissingSlotIsMade, Deed::Attend(Side::Follow(of))) => {
                 let name = world.name(seat).to_string();
                 let theirs = &mut world.pgs[of.index()].dir;
@@ -114,6 +126,11 @@ impl Wrong {
             }
             (Wrong::WalIsKeptForEver, Deed::LimitSlots(_)) => {
                 world.shape.wal_keep = ClusterShape::of(&[]).wal_keep;
+            }
+            (Wrong::NobodyWaits, Deed::Attend(Side::WaitFor(_))) => {
+                if let Some(server) = world.pgs[seat.index()].server.as_mut() {
+                    server.synchronous = Setting::default();
+                }
             }
             (Wrong::LostSlotRetains, Deed::LimitSlots(_)) => world.shape.slot_keep = None,
             (Wrong::RewindBringsAllWal, Deed::Operate(Lane::Rewind { .. })) => {

@@ -8,6 +8,7 @@ mod settings;
 mod slots;
 mod stops;
 mod timelines;
+mod waits;
 
 use super::step::Server::{A, B};
 use super::step::Step::On;
@@ -32,6 +33,7 @@ pub fn script() -> Chapter {
         retention::lost_slots(),
         retention::rewinds_without_wal(),
         retention::sources_without_wal(),
+        waits::waits(),
     ];
     chapters.concat()
 }
