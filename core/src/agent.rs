@@ -365,7 +365,7 @@ impl Agent {
                     self.side_rest.insert(noun, now.mono);
                 }
             }
-            // An operation has ended since, and told what is so: on a disk that stalls a look may take seconds.
+            // On a disk that stalls a look may take seconds: what it saw may be of before an operation's end.
             PgInput::Observed { op: Some(op), .. }
                 if self.local.probe == Some(op) && self.local.is_overtaken() =>
             {
@@ -400,6 +400,7 @@ impl Agent {
         if let Some(in_lane) = self.lane.end(op, now.mono, &ended) {
             let (verb, how) = (in_lane.operation.verb().to_string(), how_it_ended(&ended));
             out.notes.push(Note::OperationEnded { op, verb, how });
+            self.local.operated_at = Some(now.mono);
             self.local.probe_due = now.mono;
             return self.operation_ended(now, &in_lane.operation, &ended);
         }

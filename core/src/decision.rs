@@ -117,6 +117,10 @@ pub enum Waiting {
     PostgresSilent {
         why: String,
     },
+    /// It answers, and lets this agent not in.
+    PostgresRefuses {
+        why: String,
+    },
     PostgresShuttingDown,
     RetryLater {
         what: String,
@@ -427,6 +431,10 @@ impl fmt::Display for Waiting {
             Waiting::PostgresStarting { since } => {
                 write!(f, "PostgreSQL is starting (for {since})")
             }
+            Waiting::PostgresRefuses { why } => write!(
+                f,
+                "PostgreSQL refuses a session ({why}); its last known role stands"
+            ),
             Waiting::PostgresSilent { why } => write!(
                 f,
                 "PostgreSQL does not answer ({why}); its last known role stands"

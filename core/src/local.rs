@@ -51,6 +51,9 @@ pub struct Local {
     /// When the look under way was begun.
     pub probe_begun: Mono,
     pub probe_due: Mono,
+    /// When an operation last ended: what a look saw before may be over.
+    #[serde(default)]
+    pub operated_at: Option<Mono>,
     /// When the newest finished look was begun: what it saw was true then or later.
     pub looked_at: Option<Mono>,
     pub silent_since: Option<Mono>,
@@ -106,9 +109,9 @@ impl Local {
         self.observed_at = Some(at);
     }
 
-    /// Something was seen that is newer than what the look under way began with.
+    /// An operation on this server has ended since the look under way was begun.
     pub fn is_overtaken(&self) -> bool {
-        self.observed_at.is_some_and(|at| at > self.probe_begun)
+        self.operated_at.is_some_and(|at| at > self.probe_begun)
     }
 
     /// An order to promote ended without the promotion.

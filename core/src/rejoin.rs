@@ -550,8 +550,11 @@ impl Agent {
             | Server::Down
             | Server::Leftovers { .. }
             | Server::Primary
-            | Server::Standby => Decision::Wait(Waiting::PostgresSilent {
-                why: self.local.refusal().unwrap_or("no answer over SQL").into(),
+            | Server::Standby => Decision::Wait(match self.local.refusal() {
+                Some(why) => Waiting::PostgresRefuses { why: why.into() },
+                None => Waiting::PostgresSilent {
+                    why: "no answer over SQL".into(),
+                },
             }),
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tanist_core::agent::{Agent, Output};
 use tanist_core::dcs::*;
+use tanist_core::effect::EffectBody;
 use tanist_core::input::Input;
 use tanist_core::lane::InLane;
 use tanist_core::leader_key::Key;
@@ -125,21 +126,30 @@ fn a_look_counts_that_was_asked_for_or_that_came_with_an_operation() {
 
 #[test]
 fn a_look_that_was_begun_before_an_operation_ended_tells_nothing() {
-    let down_after = |begun: u64| {
+    let after = |ended: bool| {
         let mut agent = follower(standby(status(true)))
-            .has("local/probe", OpId(90))
-            .has("local/probe_begun", mono(begun))
-            .has("sides", json!({"probe": 90}))
+            .has("local/probe", OpId(80))
+            .has("local/probe_begun", mono(SECOND - 1))
+            .has("local/looked_at", mono(SECOND - 9))
+            .has("local/probe_due", mono(SECOND + 5))
+            .has("sides", json!({"probe": 80}))
+            .has("lane/current", in_lane(Operation::CrashRecovery))
             .agent();
-        told(
-            &mut agent,
-            now(),
-            seen(Some(90), stopped(DbState::ShutDown)),
-        );
-        field(&agent, "/local/observed/processes/postmaster").is_null()
+        if ended {
+            told(&mut agent, now(), seen(None, standby(status(true))));
+            ends(&mut agent, Ended::Done);
+        }
+        let old = stopped(DbState::ShutDown);
+        let out = told(&mut agent, now(), seen(Some(80), old));
+        let looks_again = out.effects.iter().any(|effect| {
+            matches!(&effect.body, EffectBody::Side { task, .. } if *task == SideTask::Probe)
+        });
+        let down = field(&agent, "/local/observed/processes/postmaster").is_null();
+        (down, looks_again, field(&agent, "/local/looked_at"))
     };
-    assert!(down_after(SECOND));
-    assert!(!down_after(SECOND - 1), "what was seen since is newer");
+    let begun = |second: u64| json(mono(second));
+    assert_eq!(after(false), (true, false, begun(SECOND - 1)));
+    assert_eq!(after(true), (false, true, begun(SECOND - 9)), "and anew");
 }
 
 #[test]
@@ -303,7 +313,7 @@ fn a_copy_that_was_cancelled_is_no_copy() {
 }
 
 #[test]
-fn what_was_discarded_is_forgotten_with_its_failures() {
+fn what_was_discarded_is_not_reinitialised_again() {
     let discard = Operation::DiscardData {
         why: DiscardReason::ReinitRequested,
     };

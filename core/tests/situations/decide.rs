@@ -328,15 +328,21 @@ fn whose_timeline_is_the_clusters_by_its_number_alone_neither_runs_nor_races_unl
 
 #[test]
 fn a_fencer_of_the_life_before_covers_nobody_past_its_deadline() {
-    let fencer = Armed {
-        term: TERM,
-        lease: MINE,
-        until: mono(SECOND),
+    let found = |until| {
+        let fencer = Armed {
+            term: TERM,
+            lease: MINE,
+            until,
+        };
+        let boot = Boot {
+            fencer: Some(fencer),
+            ..Boot::default()
+        };
+        let found = Situation::new().boot(boot).runs(primary(status(false)));
+        found.decides()
     };
-    let boot = Boot {
-        fencer: Some(fencer),
-        ..Boot::default()
-    };
-    let found = Situation::new().boot(boot).runs(primary(status(false)));
-    assert_eq!(stops(&found.decides()), &StopReason::StoreNeverSeen);
+    let over = found(mono(SECOND));
+    assert_eq!(stops(&over), &StopReason::StoreNeverSeen);
+    let ahead = found(mono(SECOND + 5));
+    assert_eq!(ahead, Decision::Wait(Waiting::StoreNeverSeen));
 }

@@ -191,7 +191,7 @@ fn a_server_that_a_rewind_left_in_vain_is_stopped_for_a_new_copy_where_policy_al
 }
 
 #[test]
-fn a_start_has_as_much_time_as_the_operation() {
+fn a_server_that_starts_for_another_has_five_minutes() {
     let long = |millis: u64| {
         let observation = Observation {
             standby_signal: true,
@@ -203,7 +203,7 @@ fn a_start_has_as_much_time_as_the_operation() {
             .agent();
         matches!(agent.decide(now_and(millis)), Decision::Stop { .. })
     };
-    let whole = tanist_core::carry_out::STANDBY_START_TIMEOUT.as_micros() / 1_000;
+    let whole = 300_000;
     assert!(!long(whole - 1));
     assert!(long(whole));
 }
@@ -374,4 +374,48 @@ fn starts_that_end_in_a_clean_stop_go_by_turns() {
     let turns: Vec<StartAs> = (0..4).map(role).collect();
     let own = StartAs::OwnTimeline;
     assert_eq!(turns, [newest.clone(), own.clone(), newest, own]);
+}
+
+#[test]
+fn where_its_wal_ends_is_asked_of_a_new_look_once_and_of_a_mute_server_never_again() {
+    let asks = |sql: Sql, looked_millis_ago: u64| {
+        let looked = Mono(mono(SECOND).0 - looked_millis_ago * 1_000);
+        let observation = Observation {
+            sql,
+            ..standby(status(true))
+        };
+        let here = under_b(standby(status(true))).runs(observation);
+        here.has("local/looked_at", looked)
+            .has("store/leader_since", mono(SECOND - 20))
+            .decides()
+    };
+    let answers = || Sql::Answered(status(true));
+    let refuses = || Sql::Refused("sorry, too many clients already".into());
+    let fresh = Decision::Wait(Waiting::FreshLook);
+    assert!(matches!(asks(answers(), 0), Decision::AskUpstream { .. }));
+    assert!(matches!(
+        asks(answers(), 9_999),
+        Decision::AskUpstream { .. }
+    ));
+    assert_eq!(asks(answers(), 10_000), fresh);
+    let why = "sorry, too many clients already".to_string();
+    assert_eq!(
+        asks(refuses(), 9_999),
+        Decision::Wait(Waiting::PostgresRefuses { why })
+    );
+    assert_eq!(asks(refuses(), 10_000), fresh);
+    let silent = asks(Sql::Silent("timeout".into()), 0);
+    assert!(
+        matches!(waits(&silent), Waiting::PostgresSilent { .. }),
+        "{silent}"
+    );
+    // What is to be thrown away need not be known.
+    let observation = Observation {
+        sql: refuses(),
+        ..standby(status(true))
+    };
+    let reinit = under_b(standby(status(true)))
+        .runs(observation)
+        .has("rejoin/reinit", true);
+    assert!(matches!(reinit.decides(), Decision::AskUpstream { .. }));
 }

@@ -76,7 +76,9 @@ impl World {
     /// (2.4).
     fn hangs_in_a_stop(&self, seat: Seat) -> bool {
         let server = self.pgs[seat.index()].server.as_ref();
-        server.is_some_and(|server| server.stopping == Some(Stopping::Hanging))
+        let agent = self.hosts[seat.index()].agent.as_ref();
+        let of_an_earlier_life = agent.is_none_or(|agent| agent.lane.is_none());
+        of_an_earlier_life && server.is_some_and(|s| s.stopping == Some(Stopping::Hanging))
     }
 
     /// Nobody has ever led, and an empty claim without a lease stands in the way.

@@ -203,6 +203,16 @@ pub enum Sending {
     Streaming,
 }
 
+impl Sending {
+    /// `pg_stat_replication.state`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Sending::CatchingUp => "catchup",
+            Sending::Streaming => "streaming",
+        }
+    }
+}
+
 /// A WAL sender whose standby vanished without a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ghost {
@@ -438,7 +448,7 @@ impl Instance {
         self.server.as_ref().is_some_and(Server::can_write)
     }
     pub fn accepts_writes(&self) -> bool {
-        let serves = |s: &Server| s.phase == Phase::Primary && s.accepts();
+        let serves = |s: &Server| s.phase == Phase::Primary && s.accepts() && !s.crowded;
         self.storage != Storage::Stalls && self.server.as_ref().is_some_and(serves)
     }
     pub fn in_recovery(&self) -> bool {

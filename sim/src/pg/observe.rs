@@ -199,7 +199,7 @@ impl World {
                     application_name: name.clone(),
                     user: "replicator".to_string(),
                     client_address: name,
-                    state: "streaming".to_string(),
+                    state: receiver.sending.word().to_string(),
                     sync_state: part.word().to_string(),
                     sync_priority,
                     flushed: receiver.confirmed,

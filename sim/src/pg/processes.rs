@@ -218,7 +218,9 @@ impl World {
             return;
         }
         server.postmaster = Postmaster::Running;
-        match server.stopping {
+        let stopping = server.stopping;
+        self.end_silent_look(seat);
+        match stopping {
             Some(Stopping::Immediate) => self.pg_due(seat, Span::millis(5), PgDue::QuitDone),
             Some(Stopping::EndingSessions) => {
                 self.pg_due(seat, Span::millis(5), PgDue::SessionsEnded);

@@ -25,6 +25,7 @@ impl World {
         for due in std::mem::take(&mut pg.stalled) {
             self.agenda.enter(now, due);
         }
+        self.end_silent_look(seat);
     }
 
     /// Is this a call that does not return just now?

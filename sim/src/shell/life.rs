@@ -188,6 +188,7 @@ impl World {
             },
             lane: None,
             sides: BTreeSet::new(),
+            silent_look: None,
         });
         if runs == Runs::Tanist
             && let Hosting::Outside { births } = &mut self.hosting

@@ -27,6 +27,9 @@ impl World {
         match task {
             SideTask::Probe if silent => {
                 let observation = Box::new(self.observation(seat));
+                if let Some(agent) = self.hosts[seat.index()].agent.as_mut() {
+                    agent.silent_look = Some(op);
+                }
                 self.agent_due(seat, deadline, AgentDue::LookedInVain { op, observation });
             }
             SideTask::Probe => self.agent_due(seat, quick, AgentDue::Looked { op: Some(op) }),
@@ -58,9 +61,26 @@ impl World {
         self.tell(seat, Input::Postgres(PgInput::Observed { op, observation }));
     }
 
+    /// The disk or the postmaster answers again, and so does the look that waits for it.
+    pub(crate) fn end_silent_look(&mut self, seat: Seat) {
+        if self.is_silent(seat) {
+            return;
+        }
+        let agent = self.hosts[seat.index()].agent.as_mut();
+        if let Some(op) = agent.and_then(|agent| agent.silent_look.take()) {
+            let quick = Span::millis(2);
+            self.agent_due(seat, quick, AgentDue::Looked { op: Some(op) });
+        }
+    }
+
     /// The server did not answer in time; the rest of the look is as good as ever.
     pub(crate) fn looked_in_vain(&mut self, seat: Seat, op: OpId, observation: Observation) {
         let op = Some(op);
+        let agent = self.hosts[seat.index()].agent.as_mut();
+        let waits = agent.and_then(|agent| agent.silent_look.take_if(|look| Some(*look) == op));
+        if waits.is_none() {
+            return;
+        }
         self.tell(seat, Input::Postgres(PgInput::Observed { op, observation }));
     }
 

@@ -260,6 +260,8 @@ fn run(
         .current_dir(&step.folder)
         .env("CARGO_MANIFEST_DIR", &step.folder)
         .env("INSTA_UPDATE", "no")
+        // What fails under a mutant is no case for the next run.
+        .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")
         .env("INSTA_WORKSPACE_ROOT", step.folder.join(".."))
         .env_remove("TANIST_MUTANT")
         .stdin(Stdio::null())
