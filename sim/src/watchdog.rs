@@ -4,7 +4,8 @@
 //! It is `softdog` behind the kernel's watchdog core (Documentation/watchdog/watchdog-api.rst,
 //! drivers/watchdog/watchdog_dev.c and softdog.c):
 //!
-//! - Opening it starts it. One process has it open at a time (EBUSY).
+//! - Opening it starts it, or leaves it as it is where it runs already: that is no keepalive (`watchdog_start`). One process
+//!   has it open at a time (EBUSY).
 //! - WDIOC_SETTIMEOUT takes whole seconds and answers what the device took: one that counts in larger steps rounds up.
 //!   The timeout stays until the next boot, whoever has the device open.
 //! - Closing it stops it only after the magic `V`. A process that dies closes without, upon which the core keeps it alive
@@ -101,7 +102,12 @@ impl Watchdog {
             (Call::SetTimeout(_) | Call::KeepAlive | Call::MagicClose, File::Closed) => {
                 return Err(Refused::NotOpen);
             }
-            (Call::Open, File::Closed) => self.file = File::Open,
+            (Call::Open, File::Closed) => {
+                self.file = File::Open;
+                if self.count != Count::Stopped {
+                    return Ok(self.timeout);
+                }
+            }
             (Call::SetTimeout(wanted), File::Open) => self.timeout = self.nearest(wanted)?,
             (Call::KeepAlive, File::Open) => {}
             (Call::MagicClose, File::Open) => {
@@ -196,14 +202,16 @@ mod tests {
     }
 
     #[test]
-    fn who_dies_without_the_magic_close_leaves_it_running_for_a_whole_timeout() {
+    fn who_dies_without_the_magic_close_leaves_it_running_for_a_whole_timeout_whoever_opens_it() {
         let mut device = armed();
         device.dropped(at(120));
         assert_eq!(device.resets_at(), Some(at(145)));
         device.dropped(at(130));
         assert_eq!(device.resets_at(), Some(at(145)));
         assert_eq!(device.asked(Call::Open, at(140)), Ok(Span::secs(25)));
-        assert_eq!(device.resets_at(), Some(at(165)));
+        assert_eq!(device.resets_at(), Some(at(145)));
+        device.asked(Call::KeepAlive, at(141)).unwrap();
+        assert_eq!(device.resets_at(), Some(at(166)));
     }
 
     #[test]

@@ -10,8 +10,6 @@
 //!   wrong, and Tanist's members are counted in any case.
 //! - S13, S14: Patroni compares numbers of timelines only. A Patroni that follows, and whatever streams from a Patroni
 //!   (real/README.md: "not covered: an upstream that is run by Patroni"), may be given another's WAL.
-//! - L07: a Patroni that must have a watchdog, and whose device is there and cannot be had, takes the key and gives it back
-//!   as fast as the store answers, until another member takes it.
 //! - S27: a Patroni gives its key away after its stop, whether or not anybody has its shutdown checkpoint.
 //! - S02, S03, S05, S10, S11, S12, S15, S16, S18, S19, S23, S24, L04, L08, L09, L10, S29 are promises about what an agent of
 //!   Tanist does or rests on. Of a Patroni's own deeds nothing is promised here.
@@ -27,8 +25,6 @@
 //! - L02: a Patroni whose WAL is not a prefix of the leader's, that asks for what the leader has removed, or whose rewound
 //!   server starts for nobody, is repaired by its own rules, or by a person. Any other has to stream, whoever leads.
 
-use crate::host::Mind;
-use crate::patroni::watchdog;
 use crate::pg::instance::{Phase, Server, Stopping};
 use crate::wire::Seat;
 use crate::world::World;
@@ -52,14 +48,6 @@ impl World {
     pub(crate) fn is_watched(&self, seat: Seat) -> bool {
         let device = self.hosts[seat.index()].watchdog.as_ref();
         self.is_patroni(seat) && device.is_some_and(|device| device.resets_at().is_some())
-    }
-
-    /// It looks for a device before it races, and finds out only with the key in its hand that it cannot have it.
-    pub(crate) fn takes_the_key_in_vain(&self, seat: Seat) -> bool {
-        match self.hosts[seat.index()].agent.as_ref().map(|a| &a.agent) {
-            Some(Mind::Patroni(patroni)) => watchdog::is_owed(&patroni.kept),
-            Some(Mind::Tanist(_)) | None => false,
-        }
     }
 
     /// A Patroni has left the cluster in a state out of which only a person helps.

@@ -36,12 +36,6 @@ impl World {
         }
         told.inputs += 1;
         if told.inputs > TOLD_IN_TEN_SECONDS_MAX {
-            if self.takes_the_key_in_vain(seat) {
-                // What it does once it leads is not to be counted together with this.
-                self.oracle.evidence.told.remove(&seat);
-                return self.oracle.set_aside(Invariant::Progress);
-            }
-            let told = self.oracle.evidence.told.entry(seat).or_default();
             let inputs = told.inputs;
             let asked: Vec<_> = out.effects.iter().map(|effect| &effect.body).collect();
             let story = format!(

@@ -32,7 +32,7 @@ pub fn stop(a: &mut Asks, plan: StopPlan) -> Run<Ended> {
 /// Of a server that is not to be a primary any more: its watchdog is closed once no session is left, not only when the
 /// shutdown checkpoint is written and shipped. A stop that fails leaves it armed.
 pub fn stop_for_good(a: &mut Asks, plan: StopPlan) -> Run<()> {
-    if a.recall().device != watchdog::Device::Closed {
+    if watchdog::is_running(&a.recall()) {
         a.await_safepoint()?;
     }
     if stop(a, plan)? == Ended::Done {

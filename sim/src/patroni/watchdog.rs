@@ -1,17 +1,21 @@
 //! When a Patroni opens its watchdog device, keeps it alive and closes it (2.24). Knows nothing of what a device does to a
 //! host: it is told which timeout it took.
 //!
-//! 1. Before it may lead it opens the device and sets a timeout shorter than the ttl (2.14 E1, 2.5).
+//! 1. Before it may lead it opens the device and sets a timeout shorter than the ttl (2.14 E1, 2.5). What cannot be had then
+//!    is not tried again until its agent starts anew: where a device is required it stands back from now on, and says so;
+//!    elsewhere it leads unwatched.
 //! 2. After each confirmed renewal of the leader key it keeps it alive, and sets what the ttl has become. While the store is
 //!    asked, and asked again, it does not.
 //! 3. It closes it once the last session of a server that it stops is gone, in pause, and where it finds its server down.
 //!    What becomes of a leader that loses its key as a standby is not among these: its device runs out.
+//! 4. A device that takes a longer timeout than it was asked for stays open. Where one is required the key is given back for
+//!    that, once: the next time it is only asked whether the device runs, and it does (patroni/ha.py, enforce_primary_role).
 //!
 //! So its device can outlive its key: where it stood still between a renewal and the keepalive, and where it is killed later
 //! than its safety margin after a renewal, since the kernel then keeps the device alive once more.
 
+use super::Kept;
 use super::asks::{Asks, Kernel, Run, Said, Sessions};
-use super::{Kept, Role};
 use crate::shape::WatchdogMode;
 use crate::watchdog::{Call, Refused};
 use tanist_core::time::Span;
@@ -39,6 +43,8 @@ pub enum Device {
     Open {
         wanted: Span,
     },
+    /// It could not be had (`NullWatchdog`): for the rest of the agent's life there is none.
+    GivenUp,
 }
 
 /// How often it looks whether a session is left, and for how long at most: a stop is over before.
@@ -57,15 +63,15 @@ fn timeout(kept: &Kept) -> Span {
 pub fn is_healthy(kept: &Kept) -> bool {
     let settings = kept.me.watchdog;
     let there = settings.device == Path::Exists;
-    settings.mode != WatchdogMode::Required || (there && has_slack(kept))
+    let given_up = kept.device == Device::GivenUp;
+    settings.mode != WatchdogMode::Required || (there && has_slack(kept) && !given_up)
 }
 
-/// It must have one to lead, its path is there, and it does not lead.
-pub fn is_owed(kept: &Kept) -> bool {
-    let settings = kept.me.watchdog;
-    let required = settings.mode == WatchdogMode::Required;
-    let leads = matches!(kept.role, Role::Primary | Role::Promoted);
-    required && settings.device == Path::Exists && !leads
+pub fn is_running(kept: &Kept) -> bool {
+    match kept.device {
+        Device::Open { .. } => true,
+        Device::Closed | Device::GivenUp => false,
+    }
 }
 
 /// A loop fits into the timeout.
@@ -73,7 +79,7 @@ fn has_slack(kept: &Kept) -> bool {
     timeout(kept) >= kept.tunes.loop_wait
 }
 
-/// Opens the device, unless it is open. `false`: this member must not lead without.
+/// Opens the device, unless it is open or given up. `false`: this member must not lead without.
 pub fn activate(a: &mut Asks) -> Run<bool> {
     let kept = a.recall();
     let optional = match kept.me.watchdog.mode {
@@ -81,24 +87,33 @@ pub fn activate(a: &mut Asks) -> Run<bool> {
         WatchdogMode::Automatic => true,
         WatchdogMode::Required => false,
     };
-    if kept.device != Device::Closed {
-        return Ok(true);
-    }
-    if kept.me.watchdog.device == Path::Missing || !has_slack(&kept) {
-        return Ok(optional);
+    match kept.device {
+        Device::Open { .. } => return Ok(true),
+        Device::GivenUp => return Ok(optional),
+        Device::Closed => {}
     }
     let wanted = timeout(&kept);
-    if ask(a, Call::Open)?.is_err() {
+    let there = kept.me.watchdog.device == Path::Exists;
+    if !there || !has_slack(&kept) || ask(a, Call::Open)?.is_err() {
+        give_up(a);
         return Ok(optional);
     }
     a.keep(|k| k.device = Device::Open { wanted });
-    // Shorter than a loop it would fire in good health; longer than asked for it is better than none, where none will do.
-    let fits = ask(a, Call::SetTimeout(wanted))?
-        .is_ok_and(|taken| taken >= kept.tunes.loop_wait && (optional || taken <= wanted));
-    if !fits {
-        disable(a)?;
+    match ask(a, Call::SetTimeout(wanted))? {
+        // It would fire in good health.
+        Ok(taken) if taken < kept.tunes.loop_wait => {
+            disable(a)?;
+            give_up(a);
+        }
+        Ok(taken) => return Ok(optional || taken <= wanted),
+        // Nobody closes what is given up: it runs, and is kept alive no more.
+        Err(_) => give_up(a),
     }
-    Ok(fits || optional)
+    Ok(optional)
+}
+
+fn give_up(a: &mut Asks) {
+    a.keep(|k| k.device = Device::GivenUp);
 }
 
 /// The leader key was confirmed.
@@ -117,7 +132,7 @@ pub fn keep_alive(a: &mut Asks) -> Run<()> {
 }
 
 pub fn disable(a: &mut Asks) -> Run<()> {
-    if a.recall().device == Device::Closed {
+    if !is_running(&a.recall()) {
         return Ok(());
     }
     ask(a, Call::MagicClose)?.ok();
@@ -128,7 +143,7 @@ pub fn disable(a: &mut Asks) -> Run<()> {
 /// Beside a stop (2.22): no session is left that could commit, whatever else the server still has to do.
 pub fn at_safepoint(a: &mut Asks) -> Run<()> {
     for _ in 0..LOOKS_MAX {
-        if a.recall().device == Device::Closed {
+        if !is_running(&a.recall()) {
             return Ok(());
         }
         if let Said::Sessions(Sessions::Over) = a.kernel(Kernel::LookForSessions)? {
@@ -197,6 +212,25 @@ mod tests {
             assert!(!is_healthy(&kept(ttl, loop_wait, without)));
             let may = settings(WatchdogMode::Automatic, Path::Missing);
             assert!(is_healthy(&kept(ttl, loop_wait, may)));
+        }
+    }
+
+    #[test]
+    fn what_was_given_up_is_missed_only_where_it_is_required() {
+        for (mode, healthy) in [
+            (WatchdogMode::Required, false),
+            (WatchdogMode::Automatic, true),
+            (WatchdogMode::Off, true),
+        ] {
+            let settings = Settings {
+                mode,
+                margin: None,
+                device: Path::Exists,
+            };
+            let mut kept = kept(30, 10, settings);
+            assert!(is_healthy(&kept), "{mode:?}");
+            kept.device = Device::GivenUp;
+            assert_eq!(is_healthy(&kept), healthy, "{mode:?}");
         }
     }
 }
