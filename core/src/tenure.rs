@@ -570,8 +570,12 @@ impl Agent {
         self.tell_store_failure("releasing the leader key", outcome, out);
     }
 
-    /// The store shows no leader key although I held it.
+    /// The store shows no leader key although I held it. Past the lease another may have led in between, in pause as well,
+    /// where the authority to write knows no end.
     pub fn key_vanished(&mut self, now: Now) {
+        if self.lease_until().is_some_and(|until| now.mono >= until) {
+            return self.lose_key(None);
+        }
         if let Key::Held { term } = self.tenure.key {
             self.tenure.key = Key::Gone {
                 term,

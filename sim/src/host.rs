@@ -119,8 +119,8 @@ pub struct AgentProcess {
     pub watch: Watch,
     pub lane: Option<Lane>,
     pub sides: BTreeSet<OpId>,
-    /// The look that waits for a server or a disk that says nothing.
-    pub silent_look: Option<OpId>,
+    /// The looks that wait for a server or a disk that says nothing.
+    pub silent_looks: BTreeSet<OpId>,
 }
 
 /// One request to the store on its way.

@@ -196,6 +196,16 @@ fn a_newer_view_takes_the_key_from_who_holds_it_no_more() {
     let missing = with_view(Situation::new().leads().without("leader"));
     let since = mono(SECOND);
     assert_eq!(key(&missing), Key::Gone { term: TERM, since });
+    // Past its lease another may have led, in pause as well, where its authority knows no end.
+    let after = |renewed, paused: bool| {
+        let missing = Situation::new().leads().without("leader");
+        let missing = missing.has("tenure/session", session(renewed));
+        key(&with_view(missing.has("store/config/paused", paused)))
+    };
+    for paused in [false, true] {
+        assert_eq!(after(SECOND - 27, paused), Key::Gone { term: TERM, since });
+        assert_eq!(after(SECOND - 28, paused), Key::NotHeld, "paused: {paused}");
+    }
     let newer = Heard {
         revision: Revision(12),
         at: mono(SECOND),

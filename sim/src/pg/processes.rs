@@ -219,7 +219,7 @@ impl World {
         }
         server.postmaster = Postmaster::Running;
         let stopping = server.stopping;
-        self.end_silent_look(seat);
+        self.end_silent_looks(seat);
         match stopping {
             Some(Stopping::Immediate) => self.pg_due(seat, Span::millis(5), PgDue::QuitDone),
             Some(Stopping::EndingSessions) => {

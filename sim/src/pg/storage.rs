@@ -25,7 +25,7 @@ impl World {
         for due in std::mem::take(&mut pg.stalled) {
             self.agenda.enter(now, due);
         }
-        self.end_silent_look(seat);
+        self.end_silent_looks(seat);
     }
 
     /// Is this a call that does not return just now?

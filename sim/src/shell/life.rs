@@ -188,7 +188,7 @@ impl World {
             },
             lane: None,
             sides: BTreeSet::new(),
-            silent_look: None,
+            silent_looks: BTreeSet::new(),
         });
         if runs == Runs::Tanist
             && let Hosting::Outside { births } = &mut self.hosting

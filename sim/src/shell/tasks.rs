@@ -28,7 +28,7 @@ impl World {
             SideTask::Probe if silent => {
                 let observation = Box::new(self.observation(seat));
                 if let Some(agent) = self.hosts[seat.index()].agent.as_mut() {
-                    agent.silent_look = Some(op);
+                    agent.silent_looks.insert(op);
                 }
                 self.agent_due(seat, deadline, AgentDue::LookedInVain { op, observation });
             }
@@ -61,26 +61,27 @@ impl World {
         self.tell(seat, Input::Postgres(PgInput::Observed { op, observation }));
     }
 
-    /// The disk or the postmaster answers again, and so does the look that waits for it.
-    pub(crate) fn end_silent_look(&mut self, seat: Seat) {
+    /// The disk or the postmaster answers again, and so do the looks that wait for it.
+    pub(crate) fn end_silent_looks(&mut self, seat: Seat) {
         if self.is_silent(seat) {
             return;
         }
-        let agent = self.hosts[seat.index()].agent.as_mut();
-        if let Some(op) = agent.and_then(|agent| agent.silent_look.take()) {
-            let quick = Span::millis(2);
+        let Some(agent) = self.hosts[seat.index()].agent.as_mut() else {
+            return;
+        };
+        let quick = Span::millis(2);
+        for op in std::mem::take(&mut agent.silent_looks) {
             self.agent_due(seat, quick, AgentDue::Looked { op: Some(op) });
         }
     }
 
     /// The server did not answer in time; the rest of the look is as good as ever.
     pub(crate) fn looked_in_vain(&mut self, seat: Seat, op: OpId, observation: Observation) {
-        let op = Some(op);
         let agent = self.hosts[seat.index()].agent.as_mut();
-        let waits = agent.and_then(|agent| agent.silent_look.take_if(|look| Some(*look) == op));
-        if waits.is_none() {
+        if !agent.is_some_and(|agent| agent.silent_looks.remove(&op)) {
             return;
         }
+        let op = Some(op);
         self.tell(seat, Input::Postgres(PgInput::Observed { op, observation }));
     }
 
