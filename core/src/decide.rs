@@ -681,7 +681,7 @@ impl Agent {
 
     /// A promotion of mine has opened a timeline that was never written to. Started as a standby the server would go on
     /// there, and feed it to those who still stream from me, while another member opens one of the same number.
-    fn is_half_promoted(&self) -> bool {
+    pub(crate) fn is_half_promoted(&self) -> bool {
         let Some(observed) = &self.local.observed else {
             return false;
         };

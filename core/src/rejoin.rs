@@ -512,7 +512,10 @@ impl Agent {
         why: String,
     ) -> Decision {
         let patient = now.mono.since(self.store.leader_since) < self.store.config.timing.ttl;
-        let down = self.local.server() == Server::Down && !control.state.was_primary();
+        // Whoever leads has yet to open its timeline, of the very number perhaps that a promotion of mine has opened.
+        let down = self.local.server() == Server::Down
+            && !control.state.was_primary()
+            && !self.is_half_promoted();
         if down
             && !patient
             && let Decision::Start { role, .. } = self.start_alone(now)

@@ -14,7 +14,10 @@ impl World {
             Assumption::FaultCount,
             Assumption::Store,
         ];
-        if self.is_patroni(seat) || !self.oracle.assumptions.hold(&sound) {
+        // What a Patroni spoils by following a timeline of its own number, it shows to nobody.
+        let leader = self.leader_seat().filter(|leader| self.is_patroni(*leader));
+        let spoilt = leader.is_some_and(|leader| self.pgs[leader.index()].dir.corrupted_by_patroni);
+        if spoilt || self.is_patroni(seat) || !self.oracle.assumptions.hold(&sound) {
             return self.oracle.set_aside(Invariant::LastCopyKept);
         }
         let verdict = self.may_discard(seat);
