@@ -10,7 +10,8 @@
 //!   wrong, and Tanist's members are counted in any case.
 //! - S13, S14: Patroni compares numbers of timelines only. A Patroni that follows, and whatever streams from a Patroni
 //!   (real/README.md: "not covered: an upstream that is run by Patroni"), may be given another's WAL.
-//! - S27: a Patroni gives its key away after its stop, whether or not anybody has its shutdown checkpoint.
+//! - S27: a Patroni gives its key away after its stop, whether or not anybody has its shutdown checkpoint; and where it cannot
+//!   reach who was chosen it takes a free key with less, up to `maximum_lag_on_failover`.
 //! - S02, S03, S05, S10, S11, S12, S15, S16, S18, S19, S23, S24, L04, L08, L09, L10, S29 are promises about what an agent of
 //!   Tanist does or rests on. Of a Patroni's own deeds nothing is promised here.
 //! - L01, L02, L06: a Patroni that is ended in the middle of initdb leaves its claim on the `initialize` key, which no lease is

@@ -116,7 +116,10 @@ impl World {
             Assumption::FreeRun,
             Assumption::DurableDisks,
         ];
-        let by_patroni = self.is_patroni(handed.by);
+        let chosen = |holder: &Seat| *holder != handed.by && *holder != seat;
+        // The giver saw to it that somebody has the end, and a Patroni was faster.
+        let overtaken = self.is_patroni(seat) && handed.held_by.iter().any(chosen);
+        let by_patroni = self.is_patroni(handed.by) || overtaken;
         if by_patroni || !self.oracle.assumptions.hold(&sound) || handed.by == seat {
             return self.oracle.set_aside(Invariant::SwitchoverLosesNothing);
         }
