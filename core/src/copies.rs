@@ -61,9 +61,12 @@ impl Agent {
                 self.copies.accepted.insert(name.clone(), copy);
             }
         }
-        self.copies
-            .accepted
-            .retain(|name, _| cluster.members.contains_key(name));
+        // Whoever my server starts for may come back with the very copy that it left with, and a server that starts cannot be
+        // asked anew where its WAL ends.
+        let starts = self.local.server() == Server::Starting;
+        let Copies { accepted, aimed } = &mut self.copies;
+        let waited_for = |name: &MemberName| starts && aimed.as_ref() == Some(name);
+        accepted.retain(|name, _| cluster.members.contains_key(name) || waited_for(name));
     }
 
     /// The others are those whose copies are accepted, and have these very copies: both are in the order of names.
