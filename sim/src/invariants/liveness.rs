@@ -248,8 +248,8 @@ impl World {
     }
 
     /// Somebody promoted a server by hand, or a Patroni did without the key, and none of those on the newest timeline may
-    /// lead: each is barred, or lacks more of what the last leader published than may be lost. What they have would be lost
-    /// if another led, so a person has to say.
+    /// lead: each is barred, is a Patroni and others have more, or lacks more of what the last leader published than may be
+    /// lost. What they have would be lost if another led, so a person has to say.
     fn is_promoted_astray(&self) -> bool {
         if self.oracle.evidence.opened_astray.is_empty() {
             return false;
@@ -273,11 +273,15 @@ impl World {
         let timeline = |dir: &DataDir| self.wal.timeline(dir.wal.branch);
         let newest = self.pgs.iter().map(|pg| timeline(&pg.dir)).max();
         let (published, allowed) = (self.published_position(), self.lag_allowed());
-        let mut ahead = self.pgs.iter().zip(&self.shape.members);
-        ahead.all(|(pg, member)| {
-            let lacks = published.map_or(0, |published| published.bytes_ahead_of(pg.dir.wal.lsn));
-            let of_hand = self.opened_by_hand(&pg.dir);
-            Some(timeline(&pg.dir)) != newest || of_hand && (is_barred(member) || lacks > allowed)
+        let furthest = self.pgs.iter().map(|pg| pg.dir.wal.lsn).max();
+        let mut ahead = (0u8..).zip(self.pgs.iter().zip(&self.shape.members));
+        ahead.all(|(at, (pg, member))| {
+            let end = pg.dir.wal.lsn;
+            let lacks = published.map_or(0, |published| published.bytes_ahead_of(end));
+            // A Patroni leaves the key to whoever has more, on whichever timeline.
+            let stands_back = self.is_patroni(Seat(at)) && Some(end) < furthest;
+            let may_not = is_barred(member) || lacks > allowed || stands_back;
+            Some(timeline(&pg.dir)) != newest || self.opened_by_hand(&pg.dir) && may_not
         })
     }
 
