@@ -217,7 +217,9 @@ impl World {
         let failed = self.oracle.evidence.rewinds_failed.get(&seat);
         let gave_up = diverged && failed.is_some_and(|failed| *failed >= REWIND_TRIES);
         let starts = self.foreign_line(seat).is_none() || self.is_on_its_own_line(seat);
-        let half_rewound = half_rewound || gave_up || (diverged && !starts);
+        // It was rewound from who had more than the leader has, and nobody else has the WAL that it needs to come up.
+        let stranded = diverged && mine.reaches() != mine.wal;
+        let half_rewound = half_rewound || gave_up || stranded || (diverged && !starts);
         foreign
             || self.is_led_astray(seat)
             || (!diverged && self.is_starved(seat, leader))
