@@ -212,6 +212,7 @@ impl Agent {
         seen <= parted
     }
 
+    /// The last look is new enough to compare with the leader, and a server that runs has told where it is.
     pub fn knows_its_end(&self, now: Now) -> bool {
         self.has_looked(now) && self.tells_its_end()
     }

@@ -176,14 +176,7 @@ fn a_first_look_that_saw_nothing_leaves_room_for_the_next_only_if_it_was_the_one
 // ---- ends of operations ----
 
 fn in_lane(operation: Operation) -> InLane {
-    InLane {
-        op: OpId(90),
-        operation,
-        term: Some(TERM),
-        since: mono(SECOND),
-        phase: None,
-        cancelled: false,
-    }
+    under_way(OpId(90), operation)
 }
 
 fn ends(agent: &mut Agent, ended: Ended) -> Output {

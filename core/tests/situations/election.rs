@@ -45,22 +45,6 @@ fn standing(how: Vacancy) -> Situation {
     vacant(how).runs(standby(status(true)))
 }
 
-fn peer(position: u64) -> PeerStatus {
-    PeerStatus {
-        state: "running".into(),
-        role: "replica".into(),
-        in_recovery: true,
-        timeline: Some(TimelineId(1)),
-        position: Lsn(position),
-        nofailover: false,
-        failover_priority: 1,
-        watchdog_failed: false,
-        streaming: false,
-        replay_paused: false,
-        sees_leader: false,
-    }
-}
-
 /// Asked this long ago, in milliseconds before the decision.
 fn ballot(answers: &[(&str, PeerStatus)], age: u64) -> Ballot {
     let asked = answers.iter().enumerate();
@@ -107,7 +91,7 @@ fn healthiest(answered: u32) -> AcquireReason {
 fn a_ballot_is_judged_for_three_seconds_and_only_in_the_vacancy_that_it_was_held_in() {
     let held = |age| {
         let early = standing(Vacancy::Expired).has("store/vacant", (mono(90), Vacancy::Expired));
-        early.has("election/ballot", ballot(&[("c", peer(1))], age))
+        early.has("election/ballot", ballot(&[("c", follower(1))], age))
     };
     assert_eq!(wins(held(2_999).decides()), healthiest(1));
     assert_eq!(held(3_000).decides(), Decision::Ballot);
@@ -265,7 +249,7 @@ fn primary_peer() -> PeerStatus {
     PeerStatus {
         in_recovery: false,
         position: Lsn(0),
-        ..peer(0)
+        ..follower(0)
     }
 }
 
@@ -282,7 +266,7 @@ fn a_named_candidate_waits_for_a_primary_that_runs_and_for_nobody_who_is_down() 
     down.state = "stopped".into();
     assert_eq!(wins(forced(down)), AcquireReason::Named);
     // Further than this one, and no primary: whoever forces a failover knows.
-    assert_eq!(wins(forced(peer(HERE + 9_000))), AcquireReason::Named);
+    assert_eq!(wins(forced(follower(HERE + 9_000))), AcquireReason::Named);
 }
 
 #[test]
@@ -297,8 +281,8 @@ fn a_fit_candidate_of_a_request_goes_first_for_five_seconds() {
     };
     let candidate = MemberName::from("c");
     let loss = ElectionLoss::CandidateNamed { candidate };
-    assert_eq!(loses(named_c(peer(1), 4_999)), loss);
-    assert_eq!(wins(named_c(peer(1), 5_000)), healthiest(1));
+    assert_eq!(loses(named_c(follower(1), 4_999)), loss);
+    assert_eq!(wins(named_c(follower(1), 5_000)), healthiest(1));
     let unfit: [fn(&mut PeerStatus); 4] = [
         |s| s.nofailover = true,
         |s| s.watchdog_failed = true,
@@ -306,7 +290,7 @@ fn a_fit_candidate_of_a_request_goes_first_for_five_seconds() {
         |s| s.state = "starting".into(),
     ];
     for spoil in unfit {
-        let mut answer = peer(1);
+        let mut answer = follower(1);
         spoil(&mut answer);
         assert_eq!(wins(named_c(answer, 4_999)), healthiest(1));
     }
@@ -321,8 +305,8 @@ fn who_handed_over_leaves_the_key_to_anybody_fit() {
             .has("store/last_leader", former);
         with(here, &[("c", answer)]).decides()
     };
-    assert_eq!(loses(from_me(peer(1))), ElectionLoss::SwitchoverFromMe);
-    let mut barred = peer(1);
+    assert_eq!(loses(from_me(follower(1))), ElectionLoss::SwitchoverFromMe);
+    let mut barred = follower(1);
     barred.nofailover = true;
     assert_eq!(wins(from_me(barred)), healthiest(1));
 }
@@ -330,7 +314,7 @@ fn who_handed_over_leaves_the_key_to_anybody_fit() {
 #[test]
 fn a_running_standby_on_a_newer_timeline_goes_first_and_a_stopped_one_does_not() {
     let newer = |state: &str| {
-        let mut answer = peer(1);
+        let mut answer = follower(1);
         answer.timeline = Some(TimelineId(2));
         answer.state = state.into();
         with(standing(Vacancy::Expired), &[("c", answer)]).decides()
@@ -350,12 +334,12 @@ fn a_member_that_cannot_lead_holds_nobody_up_for_any_one_of_the_three_reasons() 
         |s| s.state = "starting".into(),
     ];
     for spoil in unfit {
-        let mut ahead = peer(HERE + 1);
+        let mut ahead = follower(HERE + 1);
         spoil(&mut ahead);
         let decision = with(standing(Vacancy::Expired), &[("c", ahead)]).decides();
         assert_eq!(wins(decision), healthiest(1));
     }
-    let ahead = with(standing(Vacancy::Expired), &[("c", peer(HERE + 1))]).decides();
+    let ahead = with(standing(Vacancy::Expired), &[("c", follower(HERE + 1))]).decides();
     assert!(matches!(loses(ahead), ElectionLoss::Ahead { .. }));
 }
 
@@ -364,7 +348,7 @@ fn a_request_for_later_has_no_say_yet() {
     let at = |when: &str| {
         let request = json!({"member": "c", "scheduled_at": when}).to_string();
         let here = standing(Vacancy::Expired).store(&[("failover", &request)]);
-        with(here, &[("c", peer(1))]).decides()
+        with(here, &[("c", follower(1))]).decides()
     };
     // The tests' hundredth second is 2023-11-14T22:15:00Z.
     let candidate = MemberName::from("c");

@@ -8,7 +8,6 @@ use tanist_core::dcs::LeaseId;
 use tanist_core::decision::*;
 use tanist_core::election::Ballot;
 use tanist_core::election_loss::ElectionLoss;
-use tanist_core::lsn::Lsn;
 use tanist_core::name::MemberName;
 use tanist_core::peer::{PeerAnswer, PeerStatus};
 use tanist_core::postgres::*;
@@ -323,16 +322,9 @@ fn answers(of: &[(&str, PeerStatus)]) -> Ballot {
 fn answer(in_recovery: bool, timeline: u32, state: &str) -> PeerStatus {
     PeerStatus {
         state: state.into(),
-        role: "replica".into(),
         in_recovery,
         timeline: Some(TimelineId(timeline)),
-        position: Lsn(1),
-        nofailover: false,
-        failover_priority: 1,
-        watchdog_failed: false,
-        streaming: false,
-        replay_paused: false,
-        sees_leader: false,
+        ..follower(1)
     }
 }
 

@@ -291,17 +291,10 @@ fn a_member_streams_by_its_name_or_by_its_slot() {
 
 fn fit(position: u64, priority: i64) -> PeerStatus {
     PeerStatus {
-        state: "running".into(),
-        role: "replica".into(),
-        in_recovery: true,
-        timeline: Some(TimelineId(1)),
-        position: Lsn(position),
-        nofailover: false,
         failover_priority: priority,
-        watchdog_failed: false,
         streaming: true,
-        replay_paused: false,
         sees_leader: true,
+        ..follower(position)
     }
 }
 

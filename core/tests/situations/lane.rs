@@ -6,7 +6,6 @@ use super::sql::status;
 use serde_json::json;
 use std::collections::BTreeMap;
 use tanist_core::decision::*;
-use tanist_core::lane::InLane;
 use tanist_core::name::{MemberName, OpId};
 use tanist_core::postgres::*;
 use tanist_core::rejoin::Rewound;
@@ -22,18 +21,6 @@ fn cancels(decision: &Decision) -> &CancelReason {
 
 fn is_in_the_lane(decision: &Decision) -> bool {
     matches!(decision, Decision::Wait(Waiting::Operation { .. }))
-}
-
-/// An operation under way, begun in this tenure.
-fn busy(operation: Operation) -> InLane {
-    InLane {
-        op: OpId(5),
-        operation,
-        term: Some(TERM),
-        since: mono(SECOND),
-        phase: None,
-        cancelled: false,
-    }
 }
 
 fn promoting() -> Operation {
@@ -82,7 +69,9 @@ fn what_is_in_the_lane_is_left_alone_but_for_what_can_never_come_about() {
     }
     let promotes = |server| {
         let leads = Situation::new().leads().runs(server);
-        leads.has("lane/current", busy(promoting())).decides()
+        leads
+            .has("lane/current", under_way(OpId(5), promoting()))
+            .decides()
     };
     assert_eq!(cancels(&promotes(server)), &CancelReason::FallsShort);
     assert!(is_in_the_lane(&promotes(standby(status(true)))));
@@ -94,7 +83,7 @@ fn a_promotion_ends_with_its_tenure() {
         .led_by("b")
         .in_session()
         .runs(standby(status(true)))
-        .has("lane/current", busy(promoting()));
+        .has("lane/current", under_way(OpId(5), promoting()));
     assert_eq!(
         cancels(&lost.decides()),
         &CancelReason::TermEnded { term: TERM }
@@ -106,7 +95,7 @@ fn an_agent_that_ends_waits_for_a_rewind_and_for_nothing_else_that_copies_or_sta
     let ends = |operation, server| {
         let here = Situation::new().led_by("b").in_session().runs(server);
         here.has("stopping", true)
-            .has("lane/current", busy(operation))
+            .has("lane/current", under_way(OpId(5), operation))
             .decides()
     };
     let down = || stopped(DbState::ShutDown);
@@ -129,7 +118,7 @@ fn a_copy_from_who_does_not_lead_any_more_is_broken_off_but_for_a_rewind() {
     let led = |leader: &str, operation| {
         let here = Situation::new().led_by(leader).in_session();
         here.runs(stopped(DbState::ShutDown))
-            .has("lane/current", busy(operation))
+            .has("lane/current", under_way(OpId(5), operation))
             .decides()
     };
     let source = || upstream("b");
@@ -150,7 +139,10 @@ fn a_rewound_server_that_starts_for_another_than_the_ready_leader_is_started_ane
             .in_session();
         here.runs(server(DbState::InArchiveRecovery, Sql::Starting))
             .has("rejoin/rewound", rewound)
-            .has("lane/current", busy(starting(following(aimed))))
+            .has(
+                "lane/current",
+                under_way(OpId(5), starting(following(aimed))),
+            )
             .decides()
     };
     let changed = comes_up("c", Rewound::NotYetUp, "b");
@@ -179,7 +171,7 @@ fn a_reinit_breaks_off_a_start_only_where_there_is_somebody_to_clone_from() {
             .has("rejoin/reinit", true)
             .has(
                 "lane/current",
-                busy(starting(StartAs::Standby { upstream: None })),
+                under_way(OpId(5), starting(StartAs::Standby { upstream: None })),
             )
             .decides()
     };
@@ -201,7 +193,7 @@ fn a_stop_in_order_becomes_immediate_when_the_authority_is_over() {
         };
         running_leader()
             .has("tenure/session", session(renewed))
-            .has("lane/current", busy(stop))
+            .has("lane/current", under_way(OpId(5), stop))
             .decides()
     };
     let over = stops_with(StopMode::Fast, SECOND - 28);

@@ -285,12 +285,8 @@ fn forgotten_failures_are_no_pause_any_more() {
     let mut lane = Lane::default();
     for n in 0..2 {
         lane.current = Some(InLane {
-            op: OpId(n),
-            operation: Operation::CrashRecovery,
             term: None,
-            since: mono(SECOND),
-            phase: None,
-            cancelled: false,
+            ..under_way(OpId(n), Operation::CrashRecovery)
         });
         let failed = Ended::Failed("no".into());
         assert!(lane.end(OpId(n + 9), mono(SECOND), &failed).is_none());
@@ -309,14 +305,7 @@ fn forgotten_failures_are_no_pause_any_more() {
 #[test]
 fn the_fencer_is_armed_for_what_is_about_to_write() {
     let arms = |operation: Option<Operation>| {
-        let lane = operation.map(|operation| InLane {
-            op: OpId(5),
-            operation,
-            term: Some(TERM),
-            since: mono(SECOND),
-            phase: None,
-            cancelled: false,
-        });
+        let lane = operation.map(|operation| under_way(OpId(5), operation));
         let mut agent = Situation::new()
             .leads()
             .runs(standby(status(true)))

@@ -149,12 +149,8 @@ fn a_restart_is_done_when_the_server_answers_and_nothing_is_under_way() {
     let follower = Situation::new().led_by("b").runs(standby(status(true)));
     assert_eq!(answered(follower), Some(done));
     let starting = InLane {
-        op: OpId(5),
-        operation: Operation::CrashRecovery,
         term: None,
-        since: mono(SECOND),
-        phase: None,
-        cancelled: false,
+        ..under_way(OpId(5), Operation::CrashRecovery)
     };
     assert_eq!(answered(leader().has("lane/current", starting)), None);
     let silent = server(DbState::InProduction, Sql::Silent("no answer".into()));

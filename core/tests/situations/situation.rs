@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use tanist_core::agent::{Agent, Boot, Output};
 use tanist_core::dcs::{KeyValue, LeaseId, Revision, Session, Snapshot};
 use tanist_core::decision::Decision;
+use tanist_core::lane::InLane;
 use tanist_core::leader_key::Key;
 use tanist_core::local::Local;
 use tanist_core::lsn::Lsn;
-use tanist_core::name::Term;
+use tanist_core::name::{OpId, Term};
+use tanist_core::peer::PeerStatus;
 use tanist_core::postgres::{
-    ControlData, DataDir, DbState, Observation, Processes, Sql, SqlStatus, SystemId,
+    ControlData, DataDir, DbState, Observation, Operation, Processes, Sql, SqlStatus, SystemId,
 };
 use tanist_core::store::Store;
 use tanist_core::tenure::Resumption;
@@ -259,4 +261,33 @@ pub fn member(api: u16) -> String {
         "xlog_location": 50_331_784u64, "timeline": 1, "tanist": "0.1.0"
     })
     .to_string()
+}
+
+/// What a standby says that runs, streams from nobody and sees no leader.
+pub fn follower(position: u64) -> PeerStatus {
+    PeerStatus {
+        state: "running".into(),
+        role: "replica".into(),
+        in_recovery: true,
+        timeline: Some(TimelineId(1)),
+        position: Lsn(position),
+        nofailover: false,
+        failover_priority: 1,
+        watchdog_failed: false,
+        streaming: false,
+        replay_paused: false,
+        sees_leader: false,
+    }
+}
+
+/// An operation that was begun in this tenure.
+pub fn under_way(op: OpId, operation: Operation) -> InLane {
+    InLane {
+        op,
+        operation,
+        term: Some(TERM),
+        since: mono(SECOND),
+        phase: None,
+        cancelled: false,
+    }
 }
