@@ -82,7 +82,8 @@ impl World {
     pub(crate) fn starts_for_nobody(&self, seat: Seat) -> bool {
         let pg = &self.pgs[seat.index()];
         let starts = |s: &Server| s.phase == Phase::Recovery { consistent: false };
-        pg.dir.upstream.is_none() && pg.server.as_ref().is_some_and(starts)
+        let needs_more = pg.dir.reaches() != pg.dir.wal;
+        needs_more && pg.dir.upstream.is_none() && pg.server.as_ref().is_some_and(starts)
     }
 
     /// What it serves need not be what its timeline's number says.
