@@ -139,9 +139,12 @@ impl Agent {
         }
     }
 
-    /// Nobody leads what is being founded. Am I the founder, come back after its agent or host went down?
+    /// Nobody leads what is being founded. Am I the founder, come back after its agent or host went down? A claim is made
+    /// for an empty directory only, so what is in mine under a claim of mine came of it, with its roles made or not; and
+    /// as long as my session keeps the claim, nobody else takes up the work.
     pub fn decide_unfinished(&self, now: Now) -> Decision {
-        if self.owes_roles() && self.seen_claim().is_some() {
+        let mine = self.seen_claim().is_some();
+        if mine {
             return self.take_founders_key(now);
         }
         Decision::Wait(Waiting::SomebodyBootstraps)

@@ -269,10 +269,12 @@ fn the_founder_that_comes_back_takes_the_key_for_its_own_claim_only() {
             .decides()
     };
     let why = AcquireReason::Bootstrap;
-    assert_eq!(owing(true, MINE), Decision::Acquire { why });
+    let takes = || Decision::Acquire { why: why.clone() };
+    assert_eq!(owing(true, MINE), takes(), "it led before its roles");
+    assert_eq!(owing(false, MINE), takes(), "all but the last keys");
     let somebody = Decision::Wait(Waiting::SomebodyBootstraps);
     assert_eq!(owing(true, THEIRS), somebody);
-    assert_eq!(owing(false, MINE), somebody);
+    assert_eq!(owing(false, THEIRS), somebody);
 }
 
 #[test]
