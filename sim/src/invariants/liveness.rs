@@ -162,7 +162,7 @@ impl World {
             let fed =
                 self.wal.is_prefix(pg.dir.wal, theirs) && !self.has_removed(leader, pg.dir.wal.lsn);
             let own_rules = self.is_patroni(seat) && (!fed || self.starts_for_nobody(seat));
-            if own_rules || self.beyond_repair(seat, leader) {
+            if own_rules || self.is_given_its_time(seat) || self.beyond_repair(seat, leader) {
                 continue;
             }
             if pg.receiver().is_none_or(|r| r.stalled.is_some()) {
@@ -180,6 +180,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Started while nobody led, it lacks WAL that only a leader can send, and its agent, in a later life than that of the
+    /// rewind, cannot tell it from a server that recovers what it has: such a start has five minutes, which is longer than
+    /// the bound. Afterwards it is started for the leader.
+    fn is_given_its_time(&self, seat: Seat) -> bool {
+        let start = self.pgs[seat.index()].server.as_ref();
+        let start = start.and_then(|server| server.starting_for);
+        let rewound_in = self.oracle.evidence.rewound_in.get(&seat);
+        self.starts_for_nobody(seat) && start.is_some_and(|s| rewound_in < Some(&s.life))
     }
 
     /// Two that go by one name take each other's keys for their own, and others cannot tell which of them leads: one has
@@ -304,8 +314,12 @@ impl World {
         history.timeline != number && (shared || !theirs_too)
     }
 
-    /// Keeps account of rewinds that fail one after the other.
+    /// Keeps account of rewinds: how many failed one after the other, and who knows of the last.
     pub(crate) fn note_rewind(&mut self, seat: Seat, operation: &Operation, ended: &Ended) {
+        let agent = self.hosts[seat.index()].agent.as_ref();
+        if let (Operation::Rewind { .. }, Some(agent)) = (operation, agent) {
+            self.oracle.evidence.rewound_in.insert(seat, agent.life);
+        }
         let failed = &mut self.oracle.evidence.rewinds_failed;
         match (operation, ended) {
             (Operation::Rewind { .. }, Ended::Failed(_)) => {

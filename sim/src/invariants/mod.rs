@@ -124,6 +124,8 @@ pub struct Evidence {
     pub handed_over: Option<switchover_loses_nothing::HandedOver>,
     /// Rewinds of each member that failed, one after the other.
     pub rewinds_failed: BTreeMap<crate::wire::Seat, u32>,
+    /// In which of its agent's lives each member was rewound last.
+    pub rewound_in: BTreeMap<crate::wire::Seat, u32>,
     /// What each agent said last that it does, and in which of its lives.
     pub decided: BTreeMap<crate::wire::Seat, (u32, tanist_core::decision::Decision)>,
     /// How busy each agent is kept.
