@@ -4,6 +4,7 @@
 
 use super::Invariant;
 use super::assumptions::Assumption;
+use crate::pg::instance::Postmaster;
 use crate::pg::wal::Position;
 use crate::wire::Seat;
 use crate::world::World;
@@ -70,7 +71,13 @@ impl World {
             let upstream = &self.pgs[r.from.index()];
             upstream.run == r.upstream_run && upstream.server.is_some()
         });
-        let serves = pg.can_write() || streams;
+        // A standby whose postmaster stands still lets nobody in, neither a client nor its agent, which so cannot know that it
+        // went on to a timeline that nobody else heard of. What it serves once the postmaster runs again is judged.
+        let frozen = pg
+            .server
+            .as_ref()
+            .is_some_and(|server| server.postmaster == Postmaster::Frozen);
+        let serves = pg.can_write() || (streams && !frozen);
         (serves && self.powered(seat)).then_some(pg.dir.wal)
     }
 }
