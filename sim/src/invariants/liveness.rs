@@ -161,7 +161,8 @@ impl World {
             let theirs = self.pgs[leader.index()].dir.wal;
             let fed =
                 self.wal.is_prefix(pg.dir.wal, theirs) && !self.has_removed(leader, pg.dir.wal.lsn);
-            let own_rules = self.is_patroni(seat) && (!fed || self.starts_for_nobody(seat));
+            let left = self.starts_for_nobody(seat) || self.hangs_in_a_stop(seat);
+            let own_rules = self.is_patroni(seat) && (!fed || left);
             if own_rules || self.is_given_its_time(seat) || self.beyond_repair(seat, leader) {
                 continue;
             }

@@ -22,7 +22,7 @@
 //!   since. Where that one's history is in the archive no standby of its own starts.
 //! - L01, L02, L06: a Patroni that is ended between initdb and its post-bootstrap leads without the roles that others clone with.
 //! - L01, L02, L06: a Patroni that is killed in the middle of a stop that hangs leads on, in its next life, until
-//!   `primary_start_timeout` is over.
+//!   `primary_start_timeout` is over; as a standby it waits for as long as the stop hangs.
 //! - L02: a Patroni whose WAL is not a prefix of the leader's, that asks for what the leader has removed, or whose rewound
 //!   server starts for nobody, is repaired by its own rules, or by a person. Any other has to stream, whoever leads.
 
@@ -63,7 +63,7 @@ impl World {
 
     /// A later life of the agent takes the stop that never ends for a start, and keeps the key for `primary_start_timeout`
     /// (2.4).
-    fn hangs_in_a_stop(&self, seat: Seat) -> bool {
+    pub(crate) fn hangs_in_a_stop(&self, seat: Seat) -> bool {
         let server = self.pgs[seat.index()].server.as_ref();
         let agent = self.hosts[seat.index()].agent.as_ref();
         let of_an_earlier_life = agent.is_none_or(|agent| agent.lane.is_none());

@@ -6,7 +6,6 @@
 
 use super::Invariant;
 use super::assumptions::Assumption;
-use crate::host::Wanted;
 use crate::marks::Mark;
 use crate::moment::Moment;
 use crate::pg::wal::Position;
@@ -66,7 +65,9 @@ impl World {
             return;
         }
         let pg = &self.pgs[by.index()];
-        let planned = self.switchover_is_due(by) && self.hosts[by.index()].wanted == Wanted::Up;
+        let agent = self.hosts[by.index()].agent.as_ref();
+        let ends = agent.is_some_and(|a| a.agent.tanist().is_some_and(|t| t.is_ending()));
+        let planned = self.switchover_is_due(by) && !ends;
         let clean = pg.server.is_none() && pg.dir.control.state == DbState::ShutDown;
         let end = pg.dir.wal;
         self.oracle.evidence.handed_over = (planned && clean).then_some(HandedOver {

@@ -82,8 +82,12 @@ impl World {
         }
         let by_hand = server.by_hand;
         let timeline = self.next_timeline(seat);
-        let pg = &mut self.pgs[seat.index()];
+        let pg = &self.pgs[seat.index()];
         let fork = self.wal.promote(pg.dir.wal, timeline);
+        if by_hand || self.is_past_its_lock(seat) {
+            self.oracle.evidence.opened_astray.push(fork.branch);
+        }
+        let pg = &mut self.pgs[seat.index()];
         // The history file is durable before anything is written on the new timeline.
         pg.dir.learn(self.wal.history(fork.branch));
         let dies = pg
@@ -104,9 +108,6 @@ impl World {
             return;
         }
         self.open_new_timeline(seat, fork);
-        if by_hand || self.is_past_its_lock(seat) {
-            self.oracle.evidence.opened_astray.push(fork.branch);
-        }
         let pg = &mut self.pgs[seat.index()];
         let checkpoint = pg.meets(|trouble| match trouble {
             Trouble::CheckpointTakes(span) => Some(span),
