@@ -71,9 +71,11 @@ stage: servers
 mutants:
 	$(CARGO) test $(PROFILE) -p tanist-sim --test mutants
 
-# The same bugs, and the swarm alone: how many drawn runs until it comes upon each? Writes reports/mutants.md; takes hours.
+# The same bugs, and the swarm alone: how many drawn runs until it comes upon each? Goes on where it was ended; writes
+# reports/mutants.md; takes hours. `make hunt MINUTES=60`.
 HUNT ?= 20000
 hunt: export TANIST_HUNT_RUNS = $(HUNT)
+hunt: export TANIST_HUNT_MINUTES = $(MINUTES)
 hunt: mutants
 
 # Every change that cargo-mutants knows to make to what decides, in one build: does a test, a story or a boxed swarm notice?

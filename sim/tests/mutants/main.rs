@@ -3,9 +3,12 @@
 //! The copy is built once, in a target folder of its own. `make hunt`: does the swarm alone come upon them, too?
 
 mod alone;
+mod asked;
 #[path = "../every_mutant/copied.rs"]
 mod copied;
 mod list;
+mod page;
+mod switch;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use list::{Edit, Mutant};
@@ -13,18 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tanist_sim::library;
-
-const SWITCH: &str = "//! Which deliberate bug is switched on.
-
-use std::sync::OnceLock;
-
-pub fn on(name: &str) -> bool {
-    static ON: OnceLock<Option<String>> = OnceLock::new();
-    ON.get_or_init(|| std::env::var(\"TANIST_MUTANT\").ok())
-        .as_deref()
-        .is_some_and(|on| on.split(',').any(|one| one == name))
-}
-";
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -38,9 +29,15 @@ fn main() {
         build(&root, &all)
     };
     if let Ok(runs) = std::env::var("TANIST_HUNT_RUNS") {
-        let runs = runs.parse().expect("TANIST_HUNT_RUNS is a number");
-        let page = root.join("reports/mutants.md");
-        return alone::hunt(&simulator, &all, &pairs, runs, &page);
+        let hunt = alone::Hunt {
+            simulator: &simulator,
+            scratch: &root.join("target/mutants"),
+            page: &root.join("reports/mutants.md"),
+            runs: runs.parse().expect("TANIST_HUNT_RUNS is a number"),
+            minutes: minutes(),
+            commit: &commit(&root),
+        };
+        return hunt.all(&all, &pairs);
     }
     let mut trials = Vec::new();
     for (name, file) in pairs {
@@ -56,6 +53,21 @@ fn main() {
         ));
     }
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// How long to hunt, where that is limited.
+fn minutes() -> Option<u64> {
+    let text = std::env::var("TANIST_HUNT_MINUTES").unwrap_or_default();
+    let limited = !text.is_empty();
+    limited.then(|| text.parse().expect("TANIST_HUNT_MINUTES is a number"))
+}
+
+fn commit(root: &Path) -> String {
+    let mut git = Command::new("git");
+    git.args(["rev-parse", "--short=12", "HEAD"]);
+    let output = git.current_dir(root).output();
+    let output = output.expect("git can be started");
+    String::from_utf8_lossy(&output.stdout).trim().to_string()
 }
 
 /// Each mutant with a scenario that names it; one that no scenario names proves nothing.
@@ -84,10 +96,11 @@ fn build(root: &Path, all: &BTreeMap<String, Mutant>) -> PathBuf {
             let text = sources
                 .get_mut(&edit.file)
                 .unwrap_or_else(|| panic!("{name}: there is no {}", edit.file));
-            *text = replaced(name, edit, text);
+            let switch = switch::asked(all, name, &edit.file);
+            *text = replaced(name, &switch, edit, text);
         }
     }
-    copied::add_switch(&mut sources, SWITCH.into());
+    copied::add_switch(&mut sources, switch::module(all));
     copied::write(&tree, &sources);
     let built = Command::new(env!("CARGO"))
         .args(["build", "--profile", "swarm", "-p", "tanist-sim", "--bin"])
@@ -101,7 +114,7 @@ fn build(root: &Path, all: &BTreeMap<String, Mutant>) -> PathBuf {
 }
 
 /// `text` with the edit made, in the only place where its lines are.
-fn replaced(name: &str, edit: &Edit, text: &str) -> String {
+fn replaced(name: &str, switch: &str, edit: &Edit, text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let is_here = |window: &[&str]| {
         window
@@ -123,14 +136,8 @@ fn replaced(name: &str, edit: &Edit, text: &str) -> String {
             edit.find
         );
     };
-    let krate = if edit.file.starts_with("core/") {
-        "crate"
-    } else {
-        "tanist_core"
-    };
-    let switch = format!("{krate}::mutant::on(\"{name}\")");
     let mut out: Vec<String> = lines[..at].iter().map(ToString::to_string).collect();
-    out.extend(edit.becomes.iter().map(|l| l.replace("MUTANT", &switch)));
+    out.extend(edit.becomes.iter().map(|l| l.replace("MUTANT", switch)));
     let after = &lines[at + edit.find.len()..];
     out.extend(after.iter().map(ToString::to_string));
     out.join("\n") + "\n"
@@ -151,9 +158,9 @@ fn fails(simulator: &Path, file: &Path, name: &str) -> Result<(), Failed> {
 fn judged(simulator: &Path, file: &Path, mutant: Option<&str>) -> Result<(bool, String), Failed> {
     let mut command = Command::new(simulator);
     command.args(["run", "--claims-only"]).arg(file);
-    command.env_remove("TANIST_MUTANT");
+    command.env_remove(switch::ON);
     if let Some(name) = mutant {
-        command.env("TANIST_MUTANT", name);
+        command.env(switch::ON, name);
     }
     let output = command.output()?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
