@@ -130,6 +130,82 @@ faults! {
     "agent-swapped" Ordinary |d, c| { let to = *d.pick(&[Runs::Tanist, Runs::Patroni]).unwrap_or(&Runs::Tanist); (agent(member(d, c), AgentAct::Become(to)), None) };
 }
 
+/// Somebody has to take over, hand over, or start. What goes wrong then is drawn beside it.
+pub fn occasion(draw: &mut Stream, cluster: &ClusterShape) -> Drawn {
+    let leader = || Who::Leader;
+    match draw.below(14) {
+        0 | 1 => (
+            host(leader(), HostAct::Crash),
+            Some(host(Who::All, HostAct::Boot)),
+        ),
+        2 => (
+            host(Who::All, HostAct::Crash),
+            Some(host(Who::All, HostAct::Boot)),
+        ),
+        3 => (postgres(leader(), PostgresAct::KillAll), None),
+        4 => (postgres(leader(), PostgresAct::KillPostmaster), None),
+        5 => {
+            let freeze = AgentAct::FreezeFor(length(draw, 1, 90));
+            (agent(leader(), freeze), None)
+        }
+        6 => {
+            let (act, _) = cut(End::Member(leader()), End::Store, None, draw);
+            (act, Some(Act::HealWire))
+        }
+        7 | 8 => {
+            let candidate = draw.chance(500).then(|| member(draw, cluster));
+            let asked = OperatorAct::Switchover {
+                ask: Who::Any,
+                leader: None,
+                candidate,
+                after: None,
+            };
+            (operator(asked), None)
+        }
+        9 => {
+            let candidate = member(draw, cluster);
+            let ask = Who::Any;
+            (operator(OperatorAct::Failover { ask, candidate }), None)
+        }
+        10 => {
+            let who = member(draw, cluster);
+            (operator(OperatorAct::Restart { who }), None)
+        }
+        11 => {
+            let start = agent(Who::All, AgentAct::Start);
+            (agent(leader(), AgentAct::Stop), Some(start))
+        }
+        12 => (
+            Act::Store(StoreAct::StopAll),
+            Some(Act::Store(StoreAct::StartAll)),
+        ),
+        _reinit => {
+            let (who, force) = (member(draw, cluster), draw.chance(300));
+            (operator(OperatorAct::Reinitialize { who, force }), None)
+        }
+    }
+}
+
+/// What will go wrong when somebody next does what an occasion asks for.
+pub fn prepared(draw: &mut Stream, cluster: &ClusterShape) -> Act {
+    let what = match draw.below(13) {
+        0 => Trouble::PromoteFails,
+        1 => Trouble::PromoteDiesHalfWay,
+        2 => Trouble::PromoteTakes(length(draw, 1, 60)),
+        3 => Trouble::RewindFails,
+        4 => Trouble::RewindDiesHalfWay,
+        5 => Trouble::StartFails,
+        6 => Trouble::StartHangs,
+        7 => Trouble::StartTakes(length(draw, 1, 120)),
+        8 => Trouble::StopHangs,
+        9 => Trouble::StopTakes(length(draw, 1, 40)),
+        10 => Trouble::CloneCut,
+        11 => Trouble::CloneTakes(length(draw, 5, 90)),
+        _checkpoint => Trouble::CheckpointTakes(length(draw, 1, 90)),
+    };
+    trouble(member(draw, cluster), what)
+}
+
 fn archiving(draw: &mut Stream, cluster: &ClusterShape, how: Archiving) -> Drawn {
     let who = member(draw, cluster);
     let at = |how| postgres(who.clone(), PostgresAct::Archiving(how));

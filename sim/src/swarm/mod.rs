@@ -3,12 +3,14 @@
 
 mod cluster;
 mod faults;
+mod rhythm;
 
 use crate::act::{Act, OperatorAct};
 use crate::plan::{Plan, Step};
 use crate::shape::ClusterShape;
 use crate::streams::Stream;
 use faults::{FAULTS, Fault, Kind};
+use rhythm::{Rhythm, Score};
 use tanist_core::time::Span;
 
 /// Nothing goes wrong before the cluster has had this long to form, in most runs.
@@ -44,8 +46,15 @@ fn drawn(mut draw: Stream, cluster: ClusterShape, seed: u64, chaos: Span) -> Pla
     } else {
         Span::secs(1)
     };
-    let mut acts = mix.acts(&mut draw, &cluster, start, start + chaos);
     let healed = start + chaos;
+    let rhythm = Rhythm::draw(&mut Stream::named(seed, "rhythm"));
+    let mut score = Score {
+        mix: &mix,
+        cluster: &cluster,
+        acts: Vec::new(),
+    };
+    score.fill(rhythm, &mut draw, start, healed);
+    let mut acts = score.acts;
     acts.push((healed, Act::HealAll));
     // Somebody must be up to be asked, and the store must be there to be told.
     let pause = Act::Operator(OperatorAct::Pause);
@@ -106,35 +115,6 @@ impl Mix {
     fn names(&self) -> String {
         let names: Vec<&str> = self.faults.iter().map(|(fault, _)| fault.name).collect();
         names.join(", ")
-    }
-
-    fn acts(
-        &self,
-        draw: &mut Stream,
-        cluster: &ClusterShape,
-        from: Span,
-        until: Span,
-    ) -> Vec<(Span, Act)> {
-        let mut acts = Vec::new();
-        let mut at = from + draw.span(Span::ZERO, self.every);
-        while at < until {
-            if let Some(fault) = self.pick(draw) {
-                let (act, undo) = (fault.draw)(draw, cluster);
-                acts.push((round(at), act));
-                if let Some(undo) = undo {
-                    acts.push((round(at + duration(draw, cluster)), undo));
-                }
-            }
-            // Some faults come in pairs: the second while the first is still being answered.
-            at = at
-                + if draw.chance(200) {
-                    draw.span(Span::millis(1), Span::secs(3))
-                } else {
-                    draw.span(Span::millis(100), self.every.times(2))
-                };
-        }
-        acts.retain(|(at, _)| *at < until);
-        acts
     }
 
     fn pick(&self, draw: &mut Stream) -> Option<&'static Fault> {

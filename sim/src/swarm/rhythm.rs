@@ -1,0 +1,110 @@
+//! When the faults of a run happen: evenly; in bursts, with calm between them in which what was begun gets somewhere; or
+//! around an occasion (somebody has to take over, hand over or start), prepared so that it goes wrong, and disturbed.
+
+use super::faults::{self, Drawn};
+use super::{Mix, duration, round};
+use crate::act::Act;
+use crate::shape::ClusterShape;
+use crate::streams::Stream;
+use tanist_core::time::Span;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rhythm {
+    Even,
+    Bursts,
+    Occasions,
+}
+
+/// The acts of a run with their times, as they are drawn.
+pub struct Score<'a> {
+    pub mix: &'a Mix,
+    pub cluster: &'a ClusterShape,
+    pub acts: Vec<(Span, Act)>,
+}
+
+impl Rhythm {
+    pub fn draw(draw: &mut Stream) -> Rhythm {
+        match draw.below(10) {
+            0..4 => Rhythm::Even,
+            4..6 => Rhythm::Bursts,
+            _most => Rhythm::Occasions,
+        }
+    }
+}
+
+impl Score<'_> {
+    pub fn fill(&mut self, rhythm: Rhythm, draw: &mut Stream, from: Span, until: Span) {
+        match rhythm {
+            Rhythm::Even => self.evenly(draw, from, until),
+            Rhythm::Bursts => self.in_bursts(draw, from, until),
+            Rhythm::Occasions => self.around_occasions(draw, from, until),
+        }
+        self.acts.retain(|(at, _)| *at < until);
+    }
+
+    fn evenly(&mut self, draw: &mut Stream, from: Span, until: Span) {
+        let every = self.mix.every;
+        let mut at = from + draw.span(Span::ZERO, every);
+        while at < until {
+            self.fault(draw, at);
+            // Some faults come in pairs: the second while the first is still being answered.
+            at = at
+                + if draw.chance(200) {
+                    draw.span(Span::millis(1), Span::secs(3))
+                } else {
+                    draw.span(Span::millis(100), every.times(2))
+                };
+        }
+    }
+
+    fn in_bursts(&mut self, draw: &mut Stream, from: Span, until: Span) {
+        let mut at = from + draw.span(Span::ZERO, Span::secs(20));
+        while at < until {
+            for _ in 0..draw.between(2, 6) {
+                self.fault(draw, at);
+                at = at + draw.span(Span::millis(1), Span::secs(4));
+            }
+            at = at + draw.span(Span::secs(20), Span::secs(90));
+        }
+    }
+
+    fn around_occasions(&mut self, draw: &mut Stream, from: Span, until: Span) {
+        let mut at = from + draw.span(Span::ZERO, Span::secs(20));
+        while at < until {
+            for _ in 0..draw.below(3) {
+                let trouble = faults::prepared(draw, self.cluster);
+                self.acts.push((round(at), trouble));
+            }
+            self.occasion(draw, at);
+            if draw.chance(300) {
+                let soon = at + draw.span(Span::millis(1), Span::secs(20));
+                self.occasion(draw, soon);
+            }
+            for _ in 0..draw.below(3) {
+                let soon = at + draw.span(Span::millis(1), Span::secs(25));
+                self.fault(draw, soon);
+            }
+            at = at + draw.span(Span::secs(25), Span::secs(100));
+        }
+    }
+
+    fn fault(&mut self, draw: &mut Stream, at: Span) {
+        if let Some(fault) = self.mix.pick(draw) {
+            let drawn = (fault.draw)(draw, self.cluster);
+            self.enter(draw, at, drawn);
+        }
+    }
+
+    fn occasion(&mut self, draw: &mut Stream, at: Span) {
+        let drawn = faults::occasion(draw, self.cluster);
+        self.enter(draw, at, drawn);
+    }
+
+    fn enter(&mut self, draw: &mut Stream, at: Span, (act, undo): Drawn) {
+        self.acts.push((round(at), act));
+        if let Some(undo) = undo {
+            let later = at + duration(draw, self.cluster);
+            self.acts.push((round(later), undo));
+        }
+    }
+}
