@@ -133,7 +133,7 @@ faults! {
 /// Somebody has to take over, hand over, or start. What goes wrong then is drawn beside it.
 pub fn occasion(draw: &mut Stream, cluster: &ClusterShape) -> Drawn {
     let leader = || Who::Leader;
-    match draw.below(14) {
+    match draw.below(15) {
         0 | 1 => (
             host(leader(), HostAct::Crash),
             Some(host(Who::All, HostAct::Boot)),
@@ -179,6 +179,10 @@ pub fn occasion(draw: &mut Stream, cluster: &ClusterShape) -> Drawn {
             Act::Store(StoreAct::StopAll),
             Some(Act::Store(StoreAct::StartAll)),
         ),
+        13 => (
+            operator(OperatorAct::Pause),
+            Some(operator(OperatorAct::Resume)),
+        ),
         _reinit => {
             let (who, force) = (member(draw, cluster), draw.chance(300));
             (operator(OperatorAct::Reinitialize { who, force }), None)
@@ -188,7 +192,7 @@ pub fn occasion(draw: &mut Stream, cluster: &ClusterShape) -> Drawn {
 
 /// What will go wrong when somebody next does what an occasion asks for.
 pub fn prepared(draw: &mut Stream, cluster: &ClusterShape) -> Act {
-    let what = match draw.below(13) {
+    let what = match draw.below(14) {
         0 => Trouble::PromoteFails,
         1 => Trouble::PromoteDiesHalfWay,
         2 => Trouble::PromoteTakes(length(draw, 1, 60)),
@@ -201,6 +205,7 @@ pub fn prepared(draw: &mut Stream, cluster: &ClusterShape) -> Act {
         9 => Trouble::StopTakes(length(draw, 1, 40)),
         10 => Trouble::CloneCut,
         11 => Trouble::CloneTakes(length(draw, 5, 90)),
+        12 => Trouble::InitdbFails,
         _checkpoint => Trouble::CheckpointTakes(length(draw, 1, 90)),
     };
     trouble(member(draw, cluster), what)

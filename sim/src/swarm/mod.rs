@@ -13,9 +13,6 @@ use faults::{FAULTS, Fault, Kind};
 use rhythm::{Rhythm, Score};
 use tanist_core::time::Span;
 
-/// Nothing goes wrong before the cluster has had this long to form, in most runs.
-const FORMING: Span = Span::secs(60);
-
 /// How long after the heal a paused cluster is resumed.
 const RESUMED: Span = Span::secs(20);
 
@@ -41,13 +38,9 @@ pub fn plan_in(cluster: ClusterShape, seed: u64, chaos: Span) -> Plan {
 
 fn drawn(mut draw: Stream, cluster: ClusterShape, seed: u64, chaos: Span) -> Plan {
     let mix = Mix::draw(&mut draw, &cluster);
-    let start = if draw.chance(850) {
-        FORMING
-    } else {
-        Span::secs(1)
-    };
-    let healed = start + chaos;
     let rhythm = Rhythm::draw(&mut Stream::named(seed, "rhythm"));
+    let start = rhythm.starts(&mut draw);
+    let healed = start + rhythm.lasts(chaos);
     let mut score = Score {
         mix: &mix,
         cluster: &cluster,

@@ -1,5 +1,6 @@
-//! When the faults of a run happen: evenly; in bursts, with calm between them in which what was begun gets somewhere; or
-//! around an occasion (somebody has to take over, hand over or start), prepared so that it goes wrong, and disturbed.
+//! When the faults of a run happen: evenly; in bursts, with calm between them in which what was begun gets somewhere;
+//! around an occasion (somebody has to take over, hand over or start), prepared so that it goes wrong, and disturbed; or
+//! all while the cluster is being founded.
 
 use super::faults::{self, Drawn};
 use super::{Mix, duration, round};
@@ -8,11 +9,18 @@ use crate::shape::ClusterShape;
 use crate::streams::Stream;
 use tanist_core::time::Span;
 
+/// Nothing goes wrong before the cluster has had this long to form, in most runs.
+const FORMING: Span = Span::secs(60);
+
+/// A founding and what follows from it is over by then.
+const FOUNDING: Span = Span::secs(50);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rhythm {
     Even,
     Bursts,
     Occasions,
+    Founding,
 }
 
 /// The acts of a run with their times, as they are drawn.
@@ -24,10 +32,25 @@ pub struct Score<'a> {
 
 impl Rhythm {
     pub fn draw(draw: &mut Stream) -> Rhythm {
-        match draw.below(10) {
-            0..4 => Rhythm::Even,
-            4..6 => Rhythm::Bursts,
-            _most => Rhythm::Occasions,
+        match draw.below(20) {
+            0..7 => Rhythm::Even,
+            7..10 => Rhythm::Bursts,
+            10..18 => Rhythm::Occasions,
+            _few => Rhythm::Founding,
+        }
+    }
+
+    /// When things begin to go wrong. In most runs the cluster is given time to form.
+    pub fn starts(self, draw: &mut Stream) -> Span {
+        let formed = draw.chance(850) && self != Rhythm::Founding;
+        if formed { FORMING } else { Span::secs(1) }
+    }
+
+    /// For how long, where a run may have `most`.
+    pub fn lasts(self, most: Span) -> Span {
+        match self {
+            Rhythm::Even | Rhythm::Bursts | Rhythm::Occasions => most,
+            Rhythm::Founding => most.min(FOUNDING),
         }
     }
 }
@@ -38,6 +61,7 @@ impl Score<'_> {
             Rhythm::Even => self.evenly(draw, from, until),
             Rhythm::Bursts => self.in_bursts(draw, from, until),
             Rhythm::Occasions => self.around_occasions(draw, from, until),
+            Rhythm::Founding => self.while_founding(draw, from, until),
         }
         self.acts.retain(|(at, _)| *at < until);
     }
@@ -85,6 +109,20 @@ impl Score<'_> {
                 self.fault(draw, soon);
             }
             at = at + draw.span(Span::secs(25), Span::secs(100));
+        }
+    }
+
+    fn while_founding(&mut self, draw: &mut Stream, from: Span, until: Span) {
+        let mut at = from;
+        while at < until {
+            match draw.below(4) {
+                0 => self
+                    .acts
+                    .push((round(at), faults::prepared(draw, self.cluster))),
+                1 => self.occasion(draw, at),
+                _two_of_four => self.fault(draw, at),
+            }
+            at = at + draw.span(Span::millis(1), Span::secs(6));
         }
     }
 
