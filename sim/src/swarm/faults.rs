@@ -190,6 +190,27 @@ pub fn occasion(draw: &mut Stream, cluster: &ClusterShape) -> Drawn {
     }
 }
 
+/// Makes members differ in how much WAL they have, or have replayed.
+pub fn unequal(draw: &mut Stream, cluster: &ClusterShape) -> Drawn {
+    let who = member(draw, cluster);
+    match draw.below(3) {
+        0 => cut(
+            End::Member(who),
+            End::Member(Who::Leader),
+            Some(Lane::Data),
+            draw,
+        ),
+        1 => (
+            postgres(who.clone(), PostgresAct::PauseReplay),
+            Some(postgres(who, PostgresAct::ResumeReplay)),
+        ),
+        _much => {
+            let bytes = draw.between(4, 64) << 10;
+            (postgres(Who::Leader, PostgresAct::Write { bytes }), None)
+        }
+    }
+}
+
 /// What will go wrong when somebody next does what an occasion asks for.
 pub fn prepared(draw: &mut Stream, cluster: &ClusterShape) -> Act {
     let what = match draw.below(14) {

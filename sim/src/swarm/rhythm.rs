@@ -99,14 +99,19 @@ impl Score<'_> {
                 let trouble = faults::prepared(draw, self.cluster);
                 self.acts.push((round(at), trouble));
             }
+            if draw.chance(300) {
+                let unequal = faults::unequal(draw, self.cluster);
+                self.enter(draw, at, unequal);
+                at = at + draw.span(Span::millis(1), Span::secs(10));
+            }
             self.occasion(draw, at);
             if draw.chance(300) {
-                let soon = at + draw.span(Span::millis(1), Span::secs(20));
-                self.occasion(draw, soon);
+                let then = at + soon(draw);
+                self.occasion(draw, then);
             }
             for _ in 0..draw.below(3) {
-                let soon = at + draw.span(Span::millis(1), Span::secs(25));
-                self.fault(draw, soon);
+                let then = at + soon(draw);
+                self.fault(draw, then);
             }
             at = at + draw.span(Span::secs(25), Span::secs(100));
         }
@@ -145,4 +150,11 @@ impl Score<'_> {
             self.acts.push((round(later), undo));
         }
     }
+}
+
+/// Most of what an occasion asks for is done within two seconds, the rest within a lease.
+fn soon(draw: &mut Stream) -> Span {
+    let within = [Span::secs(2), Span::secs(25)];
+    let within = draw.pick(&within).copied().unwrap_or(Span::secs(2));
+    draw.span(Span::millis(1), within)
 }
