@@ -8,8 +8,8 @@
 use super::Invariant;
 use super::assumptions::Assumption;
 use crate::due::Due;
-use crate::host::Wanted;
-use crate::pg::instance::DataDir;
+use crate::host::{Host, Wanted};
+use crate::pg::instance::{DataDir, Instance};
 use crate::pg::wal::Position;
 use crate::shape::{MemberShape, RewindPolicy};
 use crate::wire::Seat;
@@ -20,6 +20,9 @@ use tanist_core::time::Span;
 
 /// After so many the policy for a rewind that failed applies, and may be to leave it to a person.
 const REWIND_TRIES: u32 = 3;
+
+/// How long it may take from the end of a start in vain until the member streams.
+const REPAIR: Span = Span::secs(60);
 
 impl World {
     /// How long after `HealAll` it may take until one leader serves: a lease may have been prolonged once by an
@@ -120,15 +123,22 @@ impl World {
         let by_hand = self.oracle.evidence.initialize_by_hand;
         let initialize = self.store.get(INITIALIZE);
         let known = initialize.is_some_and(|kv| Some(kv.modified) != by_hand);
-        let remembers = |(host, member): (&crate::host::Host, &crate::shape::MemberShape)| {
+        // Who has nothing to lead with writes nothing back.
+        let remembers = |(at, (host, member)): (usize, (&Host, &MemberShape))| {
             let agent = host.agent.as_ref();
             let agent = agent.and_then(|a| a.agent.tanist());
-            !is_barred(member) && agent.is_some_and(|agent| agent.has_seen_cluster())
+            let could_lead = !is_barred(member) && self.pgs[at].dir.is_whole();
+            could_lead && agent.is_some_and(|agent| agent.has_seen_cluster())
         };
-        let mut hosts = self.hosts.iter().zip(&self.shape.members);
+        let mut hosts = self.hosts.iter().zip(&self.shape.members).enumerate();
         let remembered = hosts.any(remembers);
-        let standby = |dir: &DataDir| !dir.is_whole() || dir.standby_signal;
-        !known && !remembered && self.pgs.iter().all(|pg| standby(&pg.dir))
+        // Who led last brings a cluster back that the store knows nothing of, and not one that somebody seems to found.
+        let absent = initialize.is_none();
+        let standby = |pg: &Instance| {
+            let led_last = absent && pg.led_last;
+            !pg.dir.is_whole() || pg.dir.standby_signal && !led_last
+        };
+        !known && !remembered && self.pgs.iter().all(standby)
     }
 
     fn one_leader_serves(&self) -> Result<(), String> {
@@ -185,8 +195,13 @@ impl World {
 
     /// Started while nobody led, it lacks WAL that only a leader can send, and its agent, in a later life than that of the
     /// rewind, cannot tell it from a server that recovers what it has: such a start has five minutes, which is longer than
-    /// the bound. Afterwards it is started for the leader.
+    /// the bound. Afterwards it is started for the leader. Whose start was given up after all its time is repaired from then
+    /// on, by a clone perhaps.
     fn is_given_its_time(&self, seat: Seat) -> bool {
+        let given_up = self.oracle.evidence.start_given_up.get(&seat);
+        if given_up.is_some_and(|at| self.now().since(*at) < REPAIR) {
+            return true;
+        }
         let start = self.pgs[seat.index()].server.as_ref();
         let start = start.and_then(|server| server.starting_for);
         let rewound_in = self.oracle.evidence.rewound_in.get(&seat);

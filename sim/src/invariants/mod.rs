@@ -126,6 +126,8 @@ pub struct Evidence {
     pub rewinds_failed: BTreeMap<crate::wire::Seat, u32>,
     /// In which of its agent's lives each member was rewound last.
     pub rewound_in: BTreeMap<crate::wire::Seat, u32>,
+    /// When a start of each member's server was last given up for its time.
+    pub start_given_up: BTreeMap<crate::wire::Seat, Moment>,
     /// What each agent said last that it does, and in which of its lives.
     pub decided: BTreeMap<crate::wire::Seat, (u32, tanist_core::decision::Decision)>,
     /// How busy each agent is kept.

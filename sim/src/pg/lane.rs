@@ -222,7 +222,11 @@ impl World {
         };
         let ended = match lane.operation {
             Operation::Stop { .. } => Ended::Done,
-            Operation::Start { .. } => Ended::Failed("not ready in time".to_string()),
+            Operation::Start { .. } => {
+                let now = self.now();
+                self.oracle.evidence.start_given_up.insert(seat, now);
+                Ended::Failed("not ready in time".to_string())
+            }
             Operation::Promote { .. } => Ended::Failed("still in recovery".to_string()),
             Operation::Initdb
             | Operation::PostBootstrap
