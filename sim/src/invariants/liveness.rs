@@ -21,7 +21,7 @@ use tanist_core::time::Span;
 /// After so many the policy for a rewind that failed applies, and may be to leave it to a person.
 const REWIND_TRIES: u32 = 3;
 
-/// How long it may take from the end of a start in vain until the member streams.
+/// How long a clone may take that follows upon a start in vain.
 const REPAIR: Span = Span::secs(60);
 
 impl World {
@@ -195,11 +195,12 @@ impl World {
 
     /// Started while nobody led, it lacks WAL that only a leader can send, and its agent, in a later life than that of the
     /// rewind, cannot tell it from a server that recovers what it has: such a start has five minutes, which is longer than
-    /// the bound. Afterwards it is started for the leader. Whose start was given up after all its time is repaired from then
-    /// on, by a clone perhaps.
+    /// the bound. Afterwards it is started for the leader. Whose start was given up after all its time, and who is
+    /// cloned anew for that, has time for the clone.
     fn is_given_its_time(&self, seat: Seat) -> bool {
         let given_up = self.oracle.evidence.start_given_up.get(&seat);
-        if given_up.is_some_and(|at| self.now().since(*at) < REPAIR) {
+        let lately = given_up.is_some_and(|at| self.now().since(*at) < REPAIR);
+        if lately && !self.pgs[seat.index()].dir.is_whole() {
             return true;
         }
         let start = self.pgs[seat.index()].server.as_ref();
