@@ -220,7 +220,7 @@ impl Agent {
         self.note_command_done();
         self.check_key_against_store(now);
         self.resolve_doubt_if_read(now);
-        self.resolve_claim();
+        self.take_up_claim();
         self.finish_founding();
         self.note_founding_lost();
         self.note_crash(now);

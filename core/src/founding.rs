@@ -36,9 +36,7 @@ pub struct Founding {
 pub struct Claim {
     pub op: Option<OpId>,
     pub not_before: Mono,
-    /// When a claim of mine ended without a verdict, until a reading through the quorum has shown what became of it.
-    pub doubt_since: Option<Mono>,
-    /// The version of `initialize` that is my claim.
+    /// The version of `initialize` that was my last claim of which I heard.
     version: Revision,
 }
 
@@ -47,10 +45,6 @@ impl Agent {
     pub fn decide_without_cluster(&self, now: Now, cluster: &Cluster) -> Decision {
         match &cluster.initialize {
             Initialize::Absent => self.decide_claim(now),
-            // Perhaps it is my own: then nobody else will ever found, since my session keeps it alive.
-            Initialize::InProgress { .. } if self.claim.doubt_since > self.store.confirmed => {
-                Decision::ReadBeforeRace
-            }
             Initialize::InProgress { .. } => Decision::Wait(Waiting::SomebodyBootstraps),
             Initialize::Done(_) | Initialize::Unreadable(_) => {
                 Decision::Wait(Waiting::NobodyBootstraps)
@@ -60,17 +54,8 @@ impl Agent {
 
     /// Nobody has claimed the founding.
     fn decide_claim(&self, now: Now) -> Decision {
-        let Some(first) = &self.settings.bootstrap else {
-            return Decision::Wait(Waiting::NobodyBootstraps);
-        };
-        // The store lost its keys, not the cluster its data: those who have a copy take the key again. An empty
-        // member that founds another cluster under the same name would shut all of them out.
-        if Tags::read(&self.settings.tags).nofailover || self.seen_initialized {
-            return Decision::Wait(Waiting::NobodyBootstraps);
-        }
-        // Nobody of this build could ever lead what it founds.
-        if let Some(mode) = missing_modes(first).first().copied() {
-            return Decision::Wait(Waiting::ModeMissing { mode });
+        if let Some(waiting) = self.may_not_found() {
+            return Decision::Wait(waiting);
         }
         if self.claim.op.is_some() || self.tenure.session.is_none() {
             return Decision::Wait(Waiting::SomebodyBootstraps);
@@ -79,6 +64,21 @@ impl Agent {
             return retry("bootstrap", "see above");
         }
         Decision::ClaimInitialize
+    }
+
+    /// Why it is not for me to found the cluster.
+    fn may_not_found(&self) -> Option<Waiting> {
+        let Some(first) = &self.settings.bootstrap else {
+            return Some(Waiting::NobodyBootstraps);
+        };
+        // The store lost its keys, not the cluster its data: those who have a copy take the key again. An empty
+        // member that founds another cluster under the same name would shut all of them out.
+        if Tags::read(&self.settings.tags).nofailover || self.seen_initialized {
+            return Some(Waiting::NobodyBootstraps);
+        }
+        // Nobody of this build could ever lead what it founds.
+        let mode = missing_modes(first).first().copied()?;
+        Some(Waiting::ModeMissing { mode })
     }
 
     /// The founding under way, step by step.
@@ -320,15 +320,12 @@ impl Agent {
     fn claimed(&mut self, now: Now, outcome: &DcsOutcome, out: &mut Output) {
         match outcome {
             DcsOutcome::Ok(DcsReply::Written { revision }) => {
-                self.claim.doubt_since = None;
                 self.claim.version = *revision;
                 self.founding = Some(Founding::default());
             }
             DcsOutcome::Conflict { .. } => self.claim.not_before = now.mono + Span::secs(1),
-            // Without a verdict the claim may stand in my session's name.
+            // Without a verdict the claim may stand in my session's name: it is taken up when it is seen.
             other => {
-                let unheard = matches!(other, DcsOutcome::Unknown(_));
-                self.claim.doubt_since = unheard.then_some(now.mono);
                 self.claim.not_before = now.mono + RETRY_PAUSE;
                 out.notes.push(Note::StoreFailed {
                     what: "claiming initialize".into(),
@@ -338,20 +335,20 @@ impl Agent {
         }
     }
 
-    /// A claim without a verdict is there after all, in the name of my session, and nothing has been done on it.
-    pub fn resolve_claim(&mut self) {
-        if self.store.cluster.is_none() {
+    /// My session keeps a claim alive of which I have not heard: one that ended without a verdict, or that an earlier
+    /// life could not take back. Nobody else will ever found as long as it stands: I do, or give it back.
+    pub fn take_up_claim(&mut self) {
+        let Some(version) = self.seen_claim() else {
             return;
-        }
-        if self.claim.doubt_since.is_none() || self.claim.doubt_since > self.store.confirmed {
-            return;
-        }
-        self.claim.doubt_since = None;
-        let mine = self.seen_claim();
+        };
         let empty = matches!(self.local.data_dir(), Some(DataDir::Empty));
-        if let (Some(version), true, None) = (mine, empty, &self.founding) {
+        let unheard_of = self.claim.op.is_none() && version != self.claim.version;
+        if self.founding.is_none() && empty && unheard_of {
             self.claim.version = version;
-            self.founding = Some(Founding::default());
+            self.founding = Some(Founding {
+                failed: self.may_not_found().map(|waiting| waiting.to_string()),
+                ..Founding::default()
+            });
         }
     }
 

@@ -71,47 +71,65 @@ fn an_empty_member_claims_what_nobody_has_claimed() {
 }
 
 #[test]
-fn a_claim_without_a_verdict_is_looked_for_through_the_quorum() {
-    let doubts = |since: Option<Mono>, confirmed: Option<Mono>| {
-        let claimed = empty().key("initialize", "", MINE);
-        let claimed = claimed.has("claim/doubt_since", since);
-        claimed.has("store/confirmed", confirmed).decides()
+fn a_claim_of_its_session_is_taken_up_where_it_has_not_heard_of_it() {
+    let takes_up = |situation: Situation| {
+        let mut agent = situation.agent();
+        agent.take_up_claim();
+        !json(&agent)["founding"].is_null()
     };
-    let somebody = Decision::Wait(Waiting::SomebodyBootstraps);
-    let (early, late) = (Some(mono(99)), Some(mono(100)));
-    assert_eq!(doubts(late, early), Decision::ReadBeforeRace);
-    assert_eq!(doubts(late, late), somebody, "read since");
-    assert_eq!(doubts(early, late), somebody, "read since");
-    assert_eq!(doubts(None, late), somebody);
-    assert_eq!(doubts(late, None), Decision::ReadBeforeRace);
+    let claimed = |lease| empty().key("initialize", "", lease);
+    let version = |situation: Situation| {
+        let agent = situation.agent();
+        json(agent.claim_version())
+    };
+    let data = || DataDir::Present(control(DbState::ShutDown));
+    let cases = [
+        (
+            "without a verdict, or of an earlier life",
+            claimed(MINE),
+            true,
+        ),
+        ("there is none", empty(), false),
+        ("somebody else's", claimed(THEIRS), false),
+        (
+            "a founded cluster's",
+            empty().key("initialize", "77", MINE),
+            false,
+        ),
+        (
+            "its verdict is awaited",
+            claimed(MINE).has("claim/op", 4),
+            false,
+        ),
+        (
+            "the one that it has given back, and still sees",
+            claimed(MINE).has("claim/version", version(claimed(MINE))),
+            false,
+        ),
+        (
+            "with data of another story",
+            claimed(MINE).runs(down(data())),
+            false,
+        ),
+    ];
+    for (what, situation, expected) in cases {
+        assert_eq!(takes_up(situation), expected, "{what}");
+    }
 }
 
 #[test]
-fn a_claim_that_is_there_after_all_begins_the_founding() {
-    let resolved = |doubt: Option<Mono>, confirmed, lease, data: DataDir| {
-        let mut agent = Situation::new()
-            .key("initialize", "", lease)
-            .in_session()
-            .runs(down(data))
-            .has("claim/doubt_since", doubt)
-            .has("store/confirmed", confirmed)
-            .agent();
-        agent.resolve_claim();
-        let state = json(&agent);
-        (
-            !state["founding"].is_null(),
-            state["claim"]["doubt_since"].is_null(),
-        )
+fn who_may_not_found_gives_a_claim_of_its_session_back() {
+    let failed = |path: &str, value: Value| {
+        let claimed = empty().key("initialize", "", MINE);
+        let mut agent = claimed.has(path, value).agent();
+        agent.take_up_claim();
+        json(&agent)["founding"]["failed"].clone()
     };
-    let (early, late) = (mono(99), mono(100));
-    let empty = || DataDir::Empty;
-    assert_eq!(resolved(Some(late), late, MINE, empty()), (true, true));
-    assert_eq!(resolved(Some(early), late, MINE, empty()), (true, true));
-    assert_eq!(resolved(Some(late), early, MINE, empty()), (false, false));
-    assert_eq!(resolved(Some(late), late, THEIRS, empty()), (false, true));
-    let data = DataDir::Present(control(DbState::ShutDown));
-    assert_eq!(resolved(Some(late), late, MINE, data), (false, true));
-    assert_eq!(resolved(None, late, MINE, empty()), (false, true));
+    let nobody = json!(Waiting::NobodyBootstraps.to_string());
+    assert_eq!(failed("settings/bootstrap", json!(null)), nobody);
+    assert_eq!(failed("settings/tags", json!({"nofailover": true})), nobody);
+    assert_eq!(failed("seen_initialized", json!(true)), nobody);
+    assert_eq!(failed("seen_initialized", json!(false)), json!(null));
 }
 
 // ---- step by step ----
