@@ -171,6 +171,8 @@ pub struct Lane {
     pub source_wal: Option<Position>,
     /// Did its archive command work when the operation began?
     pub archive_takes: bool,
+    /// Stops that this one has replaced: who asked for them waits for this one's end.
+    pub replaced: Vec<OpId>,
 }
 
 pub struct FencerProcess {

@@ -54,6 +54,7 @@ impl World {
             archive_takes: self.pgs[seat.index()].archiving == Archiving::Works,
             source_recovering: source.is_some_and(|(_, _, recovering, _)| recovering),
             source_wal: source.map(|(.., end)| end),
+            replaced: Vec::new(),
         });
         let (member, verb) = (self.name(seat), operation.verb().to_string());
         self.tell_story(What::Operation {
@@ -177,10 +178,12 @@ impl World {
             verb,
             outcome: Some(outcome),
         });
-        let op = ticket.op;
         // The real adapter looks before it tells of the end, so that nobody decides on what was before.
         self.looked(seat, None);
-        self.tell(seat, Input::Postgres(PgInput::Finished { op, ended }));
+        for op in lane.replaced.into_iter().chain([ticket.op]) {
+            let ended = ended.clone();
+            self.tell(seat, Input::Postgres(PgInput::Finished { op, ended }));
+        }
     }
 
     fn ticket_if(&self, seat: Seat, wanted: impl Fn(&Operation) -> bool) -> Option<Ticket> {

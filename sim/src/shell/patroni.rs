@@ -121,7 +121,7 @@ impl World {
                 if matches!(lane.operation, Operation::Stop { .. }) =>
             {
                 let plan = *plan;
-                lane.op = op;
+                lane.replaced.push(std::mem::replace(&mut lane.op, op));
                 lane.operation = operation;
                 self.begin_stop(seat, op, plan);
             }
