@@ -226,15 +226,10 @@ impl Agent {
         if asked || now.mono < self.claim.not_before {
             return;
         }
-        // Only my own claim: another member may have founded the cluster, or be founding it, meanwhile.
-        let Some(version) = self.seen_claim() else {
-            self.founding = None;
-            self.claim.not_before = now.mono + RETRY_PAUSE;
-            return;
-        };
+        // Only my own claim, seen yet or not: another member may have founded the cluster, or be founding it, meanwhile.
         let request = DcsRequest::Delete {
             key: keys::INITIALIZE.into(),
-            precondition: Precondition::Version(version),
+            precondition: Precondition::Version(self.claim_version()),
         };
         let op = self.ask_store(
             request,

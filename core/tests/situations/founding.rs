@@ -4,8 +4,9 @@ use super::situation::*;
 use super::sql::status;
 use serde_json::{Map, Value, json};
 use tanist_core::agent::Agent;
-use tanist_core::dcs::LeaseId;
+use tanist_core::dcs::{DcsRequest, LeaseId, Precondition, Revision};
 use tanist_core::decision::*;
+use tanist_core::effect::EffectBody;
 use tanist_core::election::Ballot;
 use tanist_core::election_loss::ElectionLoss;
 use tanist_core::name::MemberName;
@@ -227,17 +228,36 @@ fn what_a_failed_founding_made_is_thrown_away_after_a_pause() {
 #[test]
 fn a_claim_is_given_up_when_the_pause_is_over_and_only_ones_own() {
     let failed = self::failed();
-    let given_up = |lease, millis| {
-        let mut agent = founds(&failed, down(DataDir::Empty))
-            .key("initialize", "", lease)
+    let failed = || founds(&failed, down(DataDir::Empty)).has("claim/version", Revision(11));
+    let given_up = |situation: Situation, millis| {
+        let mut agent = situation
             .has("claim/not_before", now_and(millis).mono)
             .agent();
         let out = out(|out| agent.abandon_initialize(now(), out));
-        (out.effects.len(), json(&agent)["founding"].is_null())
+        out.effects.first().map(|effect| match &effect.body {
+            EffectBody::Dcs { request, .. } => request.clone(),
+            other => panic!("{other:?}"),
+        })
     };
-    assert_eq!(given_up(MINE, 0), (1, false));
-    assert_eq!(given_up(MINE, 1), (0, false));
-    assert_eq!(given_up(THEIRS, 0), (0, true));
+    let of = |version| {
+        Some(DcsRequest::Delete {
+            key: "initialize".into(),
+            precondition: Precondition::Version(version),
+        })
+    };
+    let seen = |lease| failed().key("initialize", "", lease);
+    let shown = seen(MINE).agent().claim_version();
+    assert_ne!(shown, Revision(11));
+    assert_eq!(given_up(seen(MINE), 0), of(shown));
+    assert_eq!(given_up(seen(MINE), 1), None);
+    let heard = of(Revision(11));
+    assert_eq!(given_up(seen(THEIRS), 0), heard, "which the store refuses");
+    let unseen = Situation::new().store(&[]).in_session();
+    let unseen = unseen
+        .has("founding", self::failed())
+        .runs(down(DataDir::Empty));
+    let unseen = unseen.has("claim/version", Revision(11));
+    assert_eq!(given_up(unseen, 0), heard, "no view shows it yet");
 }
 
 #[test]
