@@ -71,8 +71,10 @@ impl Agent {
                 self.rejoin.asked = self.leader_as_source();
             }
             Decision::Reconfigure { upstream } => {
-                let role = StartAs::Standby {
-                    upstream: Some(upstream.clone()),
+                let upstream = Some(upstream.clone());
+                let role = match self.local.answered().and_then(|s| s.one_timeline) {
+                    Some(timeline) => StartAs::OneTimeline { timeline, upstream },
+                    None => StartAs::Standby { upstream },
                 };
                 let parameters = self.parameters(&role);
                 let aimed = aimed_at(&role);
@@ -107,7 +109,7 @@ impl Agent {
     fn start_server(&mut self, now: Now, role: StartAs, out: &mut Output) {
         let timeout = match role {
             StartAs::Primary => self.store.config.primary_start_timeout.max(Span::secs(10)),
-            StartAs::Standby { .. } | StartAs::OwnTimeline => STANDBY_START_TIMEOUT,
+            StartAs::Standby { .. } | StartAs::OneTimeline { .. } => STANDBY_START_TIMEOUT,
         };
         let parameters = self.parameters(&role);
         self.copies.aimed = aimed_at(&role);
@@ -125,7 +127,7 @@ impl Agent {
     fn parameters(&self, role: &StartAs) -> std::collections::BTreeMap<String, String> {
         let standby_of = match role {
             StartAs::Primary => None,
-            StartAs::Standby { .. } | StartAs::OwnTimeline => self.local.control(),
+            StartAs::Standby { .. } | StartAs::OneTimeline { .. } => self.local.control(),
         };
         params::desired(&self.store.config, &self.settings.postgresql, standby_of)
     }

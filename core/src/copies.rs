@@ -33,8 +33,10 @@ impl Copies {
 
 pub fn aimed_at(role: &StartAs) -> Option<MemberName> {
     match role {
-        StartAs::Standby { upstream } => upstream.as_ref().map(|u| u.member.clone()),
-        StartAs::Primary | StartAs::OwnTimeline => None,
+        StartAs::Standby { upstream } | StartAs::OneTimeline { upstream, .. } => {
+            upstream.as_ref().map(|u| u.member.clone())
+        }
+        StartAs::Primary => None,
     }
 }
 

@@ -83,7 +83,7 @@ impl Agent {
             return self.stop_in_order(now, StopReason::Restart, RESTART_STOP, false);
         }
         if let Some(stop) = self
-            .decide_own_timeline()
+            .decide_one_timeline()
             .or_else(|| self.decide_shortfall(cluster))
         {
             return stop;
@@ -510,14 +510,14 @@ impl Agent {
         }
         if !control.state.was_primary() || standby {
             return Decision::Start {
-                role: StartAs::Standby { upstream: None },
+                role: self.role_alone(),
                 why: StartReason::BeforePromote,
             };
         }
         if !self.authority().stands(now.mono) {
             // The store is away and the lease may have run out: serve reads until it is known who leads.
             return Decision::Start {
-                role: StartAs::Standby { upstream: None },
+                role: self.role_alone(),
                 why: StartReason::NobodyLeads,
             };
         }
@@ -662,7 +662,7 @@ impl Agent {
         match self.lane.pausing("start", now.mono) {
             Some(pause) => retry("start", &pause.last),
             None => Decision::Start {
-                role: StartAs::Standby { upstream: None },
+                role: self.role_alone(),
                 why: StartReason::NobodyLeads,
             },
         }

@@ -8,6 +8,7 @@ use crate::name::{MemberName, Term};
 use crate::postgres::{DiscardReason, StartAs, StopPlan, Upstream};
 use crate::time::Span;
 use crate::timeline::Divergence;
+use crate::timeline::TimelineId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -176,8 +177,15 @@ pub enum StopReason {
         count: u32,
     },
     Restart,
-    /// It runs along its own timeline only, for no other end than this.
-    OwnTimeline,
+    /// It runs along one timeline only, for no other end than this.
+    OneTimeline {
+        timeline: TimelineId,
+    },
+    /// It runs along one timeline only, and would not follow its leader to a newer one.
+    NewerTimeline {
+        timeline: TimelineId,
+        leader: MemberName,
+    },
     /// Replay stands still since the primary was given more of a setting than this standby was started with.
     FallsShort {
         setting: String,
@@ -347,9 +355,16 @@ impl fmt::Display for Decision {
                 why,
             } => write!(f, "starting as primary: {why}"),
             Decision::Start {
-                role: StartAs::Standby { .. } | StartAs::OwnTimeline,
+                role: StartAs::Standby { .. },
                 why,
             } => write!(f, "starting as standby: {why}"),
+            Decision::Start {
+                role: StartAs::OneTimeline { timeline, .. },
+                why,
+            } => write!(
+                f,
+                "starting as standby along timeline {timeline} only: {why}"
+            ),
             Decision::Promote { term } => write!(
                 f,
                 "promoting: leader key held since revision {term}, write authority armed"
@@ -508,9 +523,14 @@ impl fmt::Display for StopReason {
                 )
             }
             StopReason::Restart => f.write_str("restart requested"),
-            StopReason::OwnTimeline => {
-                f.write_str("it was started along its own timeline, only to be stopped cleanly")
-            }
+            StopReason::OneTimeline { timeline } => write!(
+                f,
+                "it was started along timeline {timeline} only, to be stopped cleanly"
+            ),
+            StopReason::NewerTimeline { timeline, leader } => write!(
+                f,
+                "it runs along timeline {timeline} only, and {leader} is on a newer one"
+            ),
             StopReason::FallsShort {
                 setting,
                 has,

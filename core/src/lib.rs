@@ -82,6 +82,7 @@ pub mod member;
 mod member_fields;
 pub mod name;
 pub mod note;
+pub mod one_timeline;
 pub mod operator;
 pub mod own_member;
 pub mod params;

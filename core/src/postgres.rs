@@ -163,9 +163,9 @@ pub struct SqlStatus {
     /// The settings that a standby must match, as this server was started with them.
     #[serde(default)]
     pub limits: BTreeMap<String, u64>,
-    /// It was started along its own timeline only (`recovery_target_timeline` is `current`).
+    /// It was started along this timeline only (`recovery_target_timeline` is its number).
     #[serde(default)]
-    pub own_timeline: bool,
+    pub one_timeline: Option<TimelineId>,
     pub pending_restart: bool,
     /// `synchronous_standby_names` in effect.
     pub synchronous_standby_names: String,
@@ -256,9 +256,12 @@ pub enum StartAs {
     Primary,
     /// In recovery; `None`: read-only, following nobody.
     Standby { upstream: Option<Upstream> },
-    /// In recovery along the timeline of its own control file, whatever newer ones are known here or archived. It follows
-    /// nobody, and could not: only in order to be stopped cleanly.
-    OwnTimeline,
+    /// In recovery along `timeline`, whatever newer ones are known here or archived (`recovery_target_timeline` is its
+    /// number). `None`: following nobody.
+    OneTimeline {
+        timeline: TimelineId,
+        upstream: Option<Upstream>,
+    },
 }
 
 /// How hard a stop is, and when it becomes harder. Times count from the stop's start.

@@ -16,8 +16,7 @@ use crate::lsn::Lsn;
 use crate::member::MemberData;
 use crate::name::{MemberName, OpId, Term};
 use crate::postgres::{
-    ControlData, CopyId, DataDir, DiscardReason, StartAs, StopMode, StopPlan, Upstream,
-    UpstreamFacts,
+    ControlData, CopyId, DataDir, DiscardReason, StopMode, StopPlan, Upstream, UpstreamFacts,
 };
 use crate::time::{Mono, Now, Span};
 use crate::timeline::{Divergence, TimelineId};
@@ -214,13 +213,14 @@ impl Agent {
                 return Decision::Wait(Waiting::FencerHoldsDeadline);
             }
             return Decision::Start {
-                role: StartAs::Standby {
-                    upstream: Some(upstream),
-                },
+                role: self.role_following(leader, upstream),
                 why: StartReason::Following {
                     leader: leader.owner.clone(),
                 },
             };
+        }
+        if let Some(stop) = self.decide_newer_timeline(leader) {
+            return stop;
         }
         let Some(status) = self.local.answered() else {
             return self.wait_for_server(now);
@@ -316,9 +316,8 @@ impl Agent {
     }
 
     /// `pg_rewind` takes only what was stopped cleanly. Started without an upstream a standby that crashed reaches its
-    /// consistent state, and is stopped. PostgreSQL starts none whose last checkpoint is not on the newest timeline that is
-    /// known here or archived, nor along its own one whose minimum recovery point is on another (`InitWalRecovery`): where
-    /// the one fails, the other is tried; what starts in neither way cannot be rewound.
+    /// consistent state, and is stopped: on the newest timeline or along its own one. What starts in neither way cannot be
+    /// rewound.
     fn start_to_stop_cleanly(&self, now: Now, leader: &LeaderKey) -> Decision {
         // Without an upstream one that was rewound never comes to its consistent state.
         let rewound = self.rejoin.rewound != Rewound::Settled;
@@ -340,16 +339,9 @@ impl Agent {
             return Decision::Wait(Waiting::FencerHoldsDeadline);
         }
         Decision::Start {
-            role: self.clean_stop_role(),
+            role: self.role_before_clean_stop(),
             why: StartReason::CleanStopFirst,
         }
-    }
-
-    fn clean_stop_role(&self) -> StartAs {
-        if self.lane.failed("start") % 2 == 1 {
-            return StartAs::OwnTimeline;
-        }
-        StartAs::Standby { upstream: None }
     }
 
     fn decide_rewind(

@@ -1,6 +1,5 @@
-//! What becomes of a standby that cannot go on as it was started. Its replay stands still, since its primary was given more
-//! of a setting: it is started anew, and gets what its control file demands. Or it runs along its own timeline only: it is
-//! stopped, which is what it was started for. Till then it shows old data, and cannot be promoted.
+//! What becomes of a standby whose replay stands still, since its primary was given more of a setting: it is started anew,
+//! and gets what its control file demands. Till then it shows old data, and cannot be promoted.
 
 use crate::agent::Agent;
 use crate::cluster::Cluster;
@@ -9,23 +8,13 @@ use crate::postgres::{StopMode, StopPlan};
 use crate::time::Span;
 
 /// A standby has nothing to write down: what it has not ended by then, it loses nothing by.
-const STOP: StopPlan = StopPlan {
+pub const STANDBY_STOP: StopPlan = StopPlan {
     first: StopMode::Fast,
     immediate_after: Span::secs(10),
     kill_after: Span::secs(20),
 };
 
 impl Agent {
-    /// Nothing else becomes of it, whoever leads.
-    pub fn decide_own_timeline(&self) -> Option<Decision> {
-        let status = self.local.answered().filter(|s| s.own_timeline)?;
-        (status.in_recovery && !self.paused()).then_some(Decision::Stop {
-            why: StopReason::OwnTimeline,
-            plan: STOP,
-            checkpoint_first: false,
-        })
-    }
-
     /// Stopped only where it will be started again: never in pause, and not while its leader is not ready to be followed.
     pub fn decide_shortfall(&self, cluster: &Cluster) -> Option<Decision> {
         let short = self.local.shortfall()?;
@@ -41,7 +30,7 @@ impl Agent {
                 has: short.has,
                 needs: short.needs,
             },
-            plan: STOP,
+            plan: STANDBY_STOP,
             checkpoint_first: false,
         })
     }

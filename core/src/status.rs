@@ -99,7 +99,7 @@ impl Agent {
                 Operation::Clone { .. } => return State::CreatingReplica,
                 Operation::Stop { .. } => return State::Stopping,
                 Operation::Start {
-                    role: StartAs::Primary | StartAs::Standby { .. } | StartAs::OwnTimeline,
+                    role: StartAs::Primary | StartAs::Standby { .. } | StartAs::OneTimeline { .. },
                     ..
                 } => return State::Starting,
                 Operation::PostBootstrap

@@ -59,6 +59,7 @@ marks! {
     RequestRefused Often "request-refused";
     StopWaitsForArchiver Often "stop-waits-for-archiver";
     RestoredFromArchive Often "restored-from-archive";
+    NotOnTheNewest Rare "standby-not-on-the-newest-timeline";
     WalRemoved Often "wal-removed";
     SlotLost Often "slot-lost";
     WantsRemovedWal Often "standby-wants-removed-wal";

@@ -9,6 +9,7 @@ mod founding;
 mod handover;
 mod lane;
 mod nouns;
+mod one_timeline;
 mod pause;
 mod publish;
 mod rejoin;

@@ -97,26 +97,6 @@ fn a_standby_that_falls_short_is_stopped_where_it_will_be_started_again() {
 }
 
 #[test]
-fn a_server_along_its_own_timeline_is_stopped_whoever_leads() {
-    let stops = |in_recovery, own_timeline, paused: bool| {
-        let mut here = status(in_recovery);
-        here.own_timeline = own_timeline;
-        let here = Situation::new()
-            .led_by("b")
-            .in_session()
-            .runs(standby(here));
-        here.has("store/config/paused", paused)
-            .agent()
-            .decide_own_timeline()
-            .is_some()
-    };
-    assert!(stops(true, true, false));
-    assert!(!stops(true, false, false));
-    assert!(!stops(false, true, false));
-    assert!(!stops(true, true, true));
-}
-
-#[test]
 fn the_end_of_a_copy_that_was_never_started_is_what_its_source_recovers_to() {
     let end = |signal, state, min_recovery| {
         let mut control = control(state);

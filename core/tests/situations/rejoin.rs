@@ -231,7 +231,7 @@ fn what_a_rewind_left_in_vain_makes_room_where_policy_allows_that() {
 // ---- repair ----
 
 /// The leader is on timeline 2, which began before this member's end.
-fn diverged(observation: Observation) -> Situation {
+pub fn diverged(observation: Observation) -> Situation {
     let checked = Checked {
         timeline: TimelineId(2),
         ..checked(FORKED)
@@ -354,26 +354,6 @@ fn a_stop_that_somebody_else_began_hangs_after_ten_seconds() {
     assert_eq!(hangs(9_999), waits);
     let over = hangs(10_000);
     assert!(matches!(over, Decision::Stop { .. }), "{over}");
-}
-
-#[test]
-fn starts_that_end_in_a_clean_stop_go_by_turns() {
-    let role = |failed: u32| {
-        let failures = json!({"start": {"count": failed, "last": "no", "retry_at": mono(SECOND), "term": null}});
-        let crashed = Observation {
-            standby_signal: true,
-            ..stopped(DbState::InArchiveRecovery)
-        };
-        let here = diverged(crashed).has("lane/failures", failures);
-        match here.decides() {
-            Decision::Start { role, .. } => role,
-            other => panic!("{other}"),
-        }
-    };
-    let newest = StartAs::Standby { upstream: None };
-    let turns: Vec<StartAs> = (0..4).map(role).collect();
-    let own = StartAs::OwnTimeline;
-    assert_eq!(turns, [newest.clone(), own.clone(), newest, own]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub fn status(in_recovery: bool) -> SqlStatus {
         slots: BTreeMap::new(),
         standbys: Vec::new(),
         limits: BTreeMap::new(),
-        own_timeline: false,
+        one_timeline: None,
         pending_restart: false,
         synchronous_standby_names: String::new(),
     }

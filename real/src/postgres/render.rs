@@ -116,7 +116,7 @@ pub fn write_signals(settings: &PgSettings, role: &StartAs) -> Outcome {
     let dir = &settings.data_dir;
     match role {
         StartAs::Primary => remove_signals(settings),
-        StartAs::Standby { .. } | StartAs::OwnTimeline => {
+        StartAs::Standby { .. } | StartAs::OneTimeline { .. } => {
             // A promotion that was asked for and never happened must not happen now.
             remove(&dir.join("promote"))?;
             remove(&dir.join("recovery.signal"))?;
@@ -171,8 +171,8 @@ fn recovery(settings: &PgSettings, role: &StartAs) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     let (upstream, timeline) = match role {
         StartAs::Primary => return all,
-        StartAs::Standby { upstream } => (upstream.as_ref(), "latest"),
-        StartAs::OwnTimeline => (None, "current"),
+        StartAs::Standby { upstream } => (upstream.as_ref(), "latest".to_string()),
+        StartAs::OneTimeline { timeline, upstream } => (upstream.as_ref(), timeline.0.to_string()),
     };
     for target in [
         "recovery_target",
@@ -184,7 +184,7 @@ fn recovery(settings: &PgSettings, role: &StartAs) -> BTreeMap<String, String> {
         all.insert(target.into(), String::new());
     }
     all.extend(settings.recovery_conf.clone());
-    all.insert("recovery_target_timeline".into(), timeline.into());
+    all.insert("recovery_target_timeline".into(), timeline);
     all.insert(
         "primary_conninfo".into(),
         upstream.map_or_else(String::new, |u| primary_conninfo(settings, u)),

@@ -34,7 +34,7 @@ SELECT r.in_recovery, current_setting('server_version_num'), \
  current_setting('synchronous_standby_names'), (SELECT timeline_id FROM pg_control_checkpoint()), \
  (SELECT json_object_agg(name, current_setting(name)::bigint) FROM unnest(ARRAY['max_connections', 'max_worker_processes', \
    'max_wal_senders', 'max_prepared_transactions', 'max_locks_per_transaction']) name), \
- current_setting('recovery_target_timeline', true) IS NOT DISTINCT FROM 'current' \
+ CASE WHEN r.in_recovery THEN substring(current_setting('recovery_target_timeline', true) FROM '^[0-9]+$')::bigint END \
 FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) r";
 
 pub async fn ask(settings: &PgSettings, deadline: Deadline) -> Result<SqlStatus, SqlTrouble> {
@@ -102,7 +102,7 @@ fn parse(row: &Row) -> Result<SqlStatus, String> {
         slots: slots.into_iter().map(named).collect::<BTreeMap<_, _>>(),
         standbys,
         limits: serde_json::from_str(need(18)?).map_err(|e| e.to_string())?,
-        own_timeline: flag(19)?,
+        one_timeline: text(19).map(|_| timeline_of(text(19))).transpose()?,
         pending_restart: flag(15)?,
         synchronous_standby_names: need(16)?.to_string(),
     })

@@ -65,13 +65,16 @@ pub async fn start(
 /// Before the signal file that makes a standby of a primary's directory: after it, nothing else would tell the two apart.
 fn note_leading(context: &Context, role: &StartAs) -> Outcome {
     match role {
-        StartAs::Standby { upstream: Some(_) } => context.marks.forget_leading(),
-        StartAs::Standby { upstream: None } | StartAs::OwnTimeline
+        StartAs::Standby { upstream: Some(_) }
+        | StartAs::OneTimeline {
+            upstream: Some(_), ..
+        } => context.marks.forget_leading(),
+        StartAs::Standby { upstream: None } | StartAs::OneTimeline { upstream: None, .. }
             if !render::is_standby(&context.settings.data_dir) =>
         {
             context.marks.note_led_last()
         }
-        StartAs::Standby { upstream: None } | StartAs::OwnTimeline | StartAs::Primary => Ok(()),
+        StartAs::Standby { .. } | StartAs::OneTimeline { .. } | StartAs::Primary => Ok(()),
     }
 }
 
@@ -187,7 +190,44 @@ fn log_since(path: &Path, from: u64) -> String {
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
     };
     match read() {
-        Ok(text) if !text.trim().is_empty() => tool::last_lines(&text, 4),
+        Ok(text) if !text.trim().is_empty() => what_ended_it(&text),
         Ok(_) | Err(_) => format!("see {}", path.display()),
+    }
+}
+
+/// The line that a process of the server ended with, and its detail: what is logged after it is the end of the others.
+/// Without one, the last lines.
+fn what_ended_it(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let is_end = |line: &&str| line.contains("FATAL:  ") || line.contains("PANIC:  ");
+    match lines.iter().position(is_end) {
+        Some(at) => {
+            let detail = |line: &&&str| line.contains("DETAIL:  ") || line.contains("HINT:  ");
+            let details = lines[at + 1..].iter().take_while(detail);
+            let told: Vec<&str> = std::iter::once(&lines[at])
+                .chain(details)
+                .copied()
+                .collect();
+            told.join("; ")
+        }
+        None => tool::last_lines(log, 4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_a_server_is_its_fatal_line_or_the_end_of_its_log() {
+        let log = "1 LOG:  entering standby mode\n2 FATAL:  requested timeline 2 is not a child\n2 DETAIL:  It forked.\n\
+                   1 LOG:  terminating any other active server processes\n1 LOG:  database system is shut down\n";
+        let told = "2 FATAL:  requested timeline 2 is not a child; 2 DETAIL:  It forked.";
+        assert_eq!(what_ended_it(log), told);
+        let killed = "1 LOG:  starting\n\n1 LOG:  received SIGKILL\n";
+        assert_eq!(
+            what_ended_it(killed),
+            "1 LOG:  starting; 1 LOG:  received SIGKILL"
+        );
     }
 }

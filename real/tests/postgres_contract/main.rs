@@ -7,6 +7,7 @@ mod support;
 mod copies;
 mod fidelity;
 mod foreign_wal;
+mod one_timeline;
 
 use rustix::process::Signal;
 use std::time::{Duration, Instant};

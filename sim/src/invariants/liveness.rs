@@ -255,9 +255,12 @@ impl World {
     }
 
     /// The newest timeline of the archive was opened by hand, or by a Patroni without the key, and nothing here is on it:
-    /// PostgreSQL starts no standby until a person has taken the history file away.
+    /// PostgreSQL starts no standby until a person has taken the history file away, but along one timeline only.
     fn is_led_astray(&self, seat: Seat) -> bool {
         let astray = &self.oracle.evidence.opened_astray;
+        if !self.is_patroni(seat) && self.is_on_its_own_line(seat) {
+            return false;
+        }
         let foreign = self.foreign_line(seat);
         foreign.is_some_and(|line| {
             astray

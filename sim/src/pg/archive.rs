@@ -307,50 +307,67 @@ impl World {
         }
     }
 
-    /// The newest timeline there, where `seat`'s last checkpoint or its minimum recovery point is not on it: no standby
-    /// starts then (`InitWalRecovery`).
+    /// The newest timeline known here or there, where `seat`'s last checkpoint or its minimum recovery point is not on it:
+    /// no standby starts then (`InitWalRecovery`).
     pub(crate) fn foreign_line(&self, seat: Seat) -> Option<&TimelineHistory> {
+        let newest = self.newest_line(seat)?;
+        (!self.recovers_along(seat, newest)).then_some(newest)
+    }
+
+    fn recovers_along(&self, seat: Seat, line: &TimelineHistory) -> bool {
         let dir = &self.pgs[seat.index()].dir;
         let from = dir.recovers_from();
-        let newest = self.newest_archived(seat)?;
-        let begins_there = number_at(newest, from.begins) == from.timeline;
+        let begins_there = number_at(line, from.begins) == from.timeline;
         let gets_there = dir.control.min_recovery.is_none_or(|upto| {
             let last = Lsn(upto.lsn.0.saturating_sub(1));
             let on = self.wal.cut_at(upto, last).branch;
-            number_at(newest, last) == self.wal.timeline(on)
+            number_at(line, last) == self.wal.timeline(on)
         });
-        (!(begins_there && gets_there)).then_some(newest)
+        begins_there && gets_there
     }
 
-    /// What `seat` has written last is not on the newest timeline there.
+    /// The history of a number that is asked for: the archive's, or what is known here (`readTimeLineHistory`).
+    fn line_of(&self, seat: Seat, number: TimelineId) -> Option<TimelineHistory> {
+        let known = &self.pgs[seat.index()].dir.newest_known;
+        let mut archived = self.archive_of(seat).into_iter().flat_map(|a| &a.histories);
+        let here = || known.contains(number).then(|| known.up_to(number));
+        let first = || (number == TimelineId(1)).then(|| TimelineHistory::bare(number));
+        let there = archived.find(|h| h.timeline == number).cloned();
+        there.or_else(here).or_else(first)
+    }
+
+    /// What `seat` has written last is not on the newest timeline known here or there.
     pub(crate) fn writes_beside_the_archive(&self, seat: Seat) -> bool {
         let end = self.pgs[seat.index()].dir.wal;
         let last = Lsn(end.lsn.0.saturating_sub(1));
-        let newest = self.newest_archived(seat);
+        let newest = self.newest_line(seat);
         newest.is_some_and(|line| number_at(line, last) != self.wal.timeline(end.branch))
     }
 
     /// Numbers are counted over what is here and what is there; of a number that both have, it is read from there.
-    fn newest_archived(&self, seat: Seat) -> Option<&TimelineHistory> {
+    fn newest_line(&self, seat: Seat) -> Option<&TimelineHistory> {
         let dir = &self.pgs[seat.index()].dir;
         let from = dir.recovers_from().timeline;
         let known = dir.newest_known.timeline;
-        let archive = self.archive_of(seat)?;
-        let beyond = archive.newest_from(known.max(from));
+        let archive = self.archive_of(seat);
+        let beyond = archive.and_then(|a| a.newest_from(known.max(from)));
         let same = || {
-            archive
-                .histories
-                .iter()
-                .find(|h| h.timeline == known && known > from)
+            let mut there = archive.iter().flat_map(|a| &a.histories);
+            let archived = there.find(|h| h.timeline == known);
+            (known > from).then(|| archived.unwrap_or(&dir.newest_known))
         };
         beyond.or_else(same)
     }
 
-    /// The archive is not asked: what the minimum recovery point is on must be the control file's own timeline.
+    /// It could be started along this timeline only.
+    pub(crate) fn starts_along(&self, seat: Seat, number: TimelineId) -> bool {
+        let line = self.line_of(seat, number);
+        line.is_some_and(|line| self.recovers_along(seat, &line))
+    }
+
+    /// Along the timeline of its control file.
     pub(crate) fn is_on_its_own_line(&self, seat: Seat) -> bool {
-        let control = &self.pgs[seat.index()].dir.control;
-        let upto = control.min_recovery;
-        upto.is_none_or(|upto| self.wal.timeline(upto.branch) == control.timeline)
+        self.starts_along(seat, self.pgs[seat.index()].dir.control.timeline)
     }
 
     /// A standby that starts looks for the newest timeline there, and ends if its own checkpoint is not on that.
@@ -359,28 +376,30 @@ impl World {
         if !dir.standby_signal {
             return true;
         }
-        if dir.own_timeline {
-            return self.is_on_its_own_line(seat);
+        if let Some(number) = dir.one_timeline {
+            return self.starts_along(seat, number);
         }
-        if self.foreign_line(seat).is_some() {
-            return false;
-        }
-        if let Some(newest) = self.newest_archived(seat).cloned() {
+        let is_foreign = self.foreign_line(seat).is_some();
+        // What is read from the archive is kept (`readTimeLineHistory`).
+        if let Some(newest) = self.newest_line(seat).cloned() {
             self.pgs[seat.index()].dir.learn(&newest);
         }
-        true
+        !is_foreign
     }
 
     /// A standby that does not stream takes what the archive has.
     pub(crate) fn restore(&mut self, seat: Seat) {
-        if self.pgs[seat.index()].dir.own_timeline {
-            return;
-        }
-        self.look_for_a_newer_timeline(seat);
         let dir = &self.pgs[seat.index()].dir;
-        let archive = self.archive_of(seat);
-        let beyond = archive.and_then(|a| a.beyond(&self.wal, dir.wal, &dir.newest_known));
-        let Some(end) = beyond else {
+        let (wal, one) = (dir.wal, dir.one_timeline);
+        if one.is_none() {
+            self.look_for_a_newer_timeline(seat);
+        }
+        let line = match one {
+            Some(number) => self.line_of(seat, number),
+            None => Some(self.line_it_follows(seat).clone()),
+        };
+        let archive = self.archive_of(seat).zip(line);
+        let Some(end) = archive.and_then(|(a, line)| a.beyond(&self.wal, wal, &line)) else {
             return;
         };
         let pg = &mut self.pgs[seat.index()];
@@ -392,17 +411,26 @@ impl World {
         self.send_wal(seat);
     }
 
-    /// `rescanLatestTimeLine`: one that left this one before what was replayed is not followed.
+    /// `rescanLatestTimeLine`: what is read from the archive is kept, whether or not it is followed.
     fn look_for_a_newer_timeline(&mut self, seat: Seat) {
-        let pg = &self.pgs[seat.index()];
-        let replayed = pg.server.as_ref().map_or(pg.dir.wal.lsn, |s| s.replayed);
-        let on = self.wal.timeline(pg.dir.wal.branch);
-        let known = pg.dir.newest_known.timeline;
+        let known = self.pgs[seat.index()].dir.newest_known.timeline;
         let newest = self.archive_of(seat).and_then(|a| a.newest_from(known));
-        let follows = |h: &&TimelineHistory| h.end_of(on).is_some_and(|end| replayed <= end);
-        if let Some(newest) = newest.filter(follows).cloned() {
+        if let Some(newest) = newest.cloned() {
             self.pgs[seat.index()].dir.learn(&newest);
         }
+    }
+
+    /// The newest timeline that is known here, but for one that left this one before what was replayed.
+    fn line_it_follows(&self, seat: Seat) -> &TimelineHistory {
+        let pg = &self.pgs[seat.index()];
+        let replayed = pg.server.as_ref().map_or(pg.dir.wal.lsn, |s| s.replayed);
+        let newest = &pg.dir.newest_known;
+        let on = self.wal.timeline(pg.dir.wal.branch);
+        let leads_on = newest.end_of(on).is_some_and(|end| replayed <= end);
+        if newest.timeline == on || leads_on {
+            return newest;
+        }
+        self.wal.history(pg.dir.wal.branch)
     }
 
     /// What `seat` has removed of its own WAL from `from` on.
@@ -420,7 +448,7 @@ impl World {
     pub(crate) fn archive_leads_to(&self, seat: Seat) -> Lsn {
         let dir = &self.pgs[seat.index()].dir;
         let mut end = dir.wal;
-        let line = self.newest_archived(seat).unwrap_or(&dir.newest_known);
+        let line = self.newest_line(seat).unwrap_or(&dir.newest_known);
         while let Some(next) = self
             .archive_of(seat)
             .and_then(|archive| archive.beyond(&self.wal, end, line))

@@ -55,8 +55,8 @@ pub struct DataDir {
     /// promotion that died half-way leaves one of a timeline on which the WAL here may not be.
     pub newest_known: TimelineHistory,
     pub standby_signal: bool,
-    /// Configured with `recovery_target_timeline = 'current'`.
-    pub own_timeline: bool,
+    /// Configured with this number as `recovery_target_timeline`.
+    pub one_timeline: Option<TimelineId>,
     /// initdb was done here, and the roles were not made since.
     pub roles_owed: bool,
     pub upstream: Option<Upstream>,
@@ -318,7 +318,7 @@ impl DataDir {
             durable: nowhere,
             newest_known: TimelineHistory::bare(TimelineId(1)),
             standby_signal: false,
-            own_timeline: false,
+            one_timeline: None,
             roles_owed: false,
             upstream: None,
             parameters: BTreeMap::new(),

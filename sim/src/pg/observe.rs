@@ -157,7 +157,7 @@ impl World {
             slots: self.observed_slots(seat),
             standbys: self.observed_standbys(seat),
             limits: server.limits.named(),
-            own_timeline: in_recovery && dir.own_timeline,
+            one_timeline: dir.one_timeline.filter(|_| in_recovery),
             pending_restart: server.limits != Limits::of(&dir.parameters),
             synchronous_standby_names: server.synchronous.text.clone(),
         }

@@ -3,6 +3,7 @@
 
 use crate::act::Trouble;
 use crate::due::{PgDue, Ticket};
+use crate::marks::Mark;
 use crate::pg::instance::{Backends, Layout, Phase, Postmaster, Server, Storage};
 use crate::pg::limits::Limits;
 use crate::pg::synchronous::Setting;
@@ -54,32 +55,34 @@ impl World {
         let notes = !self.is_patroni(seat);
         let pg = &mut self.pgs[seat.index()];
         match role {
-            StartAs::Standby { upstream: Some(_) } => {
+            StartAs::Standby { upstream: Some(_) }
+            | StartAs::OneTimeline {
+                upstream: Some(_), ..
+            } => {
                 if notes {
                     pg.forget_leading();
                 }
                 pg.dir.segments.follow();
             }
-            StartAs::Standby { upstream: None } | StartAs::OwnTimeline => {
+            StartAs::Standby { upstream: None } | StartAs::OneTimeline { upstream: None, .. } => {
                 pg.led_last |= notes && !pg.dir.standby_signal;
             }
             StartAs::Primary => {}
         }
         let dir = &mut pg.dir;
         dir.parameters = parameters.clone();
-        dir.own_timeline = *role == StartAs::OwnTimeline;
+        dir.one_timeline = match role {
+            StartAs::OneTimeline { timeline, .. } => Some(*timeline),
+            StartAs::Primary | StartAs::Standby { .. } => None,
+        };
         match role {
             StartAs::Primary => {
                 dir.standby_signal = false;
                 dir.upstream = None;
             }
-            StartAs::Standby { upstream } => {
+            StartAs::Standby { upstream } | StartAs::OneTimeline { upstream, .. } => {
                 dir.standby_signal = true;
                 dir.upstream = upstream.clone();
-            }
-            StartAs::OwnTimeline => {
-                dir.standby_signal = true;
-                dir.upstream = None;
             }
         }
     }
@@ -89,6 +92,9 @@ impl World {
         let usual = self.chance.pg.span(Span::millis(100), Span::millis(1_500));
         let pid = 1_000 + self.chance.pg.below(30_000) as u32;
         let is_lost = !self.finds_its_line(seat);
+        if is_lost {
+            self.mark(Mark::NotOnTheNewest);
+        }
         let pg = &mut self.pgs[seat.index()];
         let takes = pg.meets(|trouble| match trouble {
             Trouble::StartTakes(span) => Some(span),

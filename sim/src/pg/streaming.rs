@@ -101,7 +101,11 @@ impl World {
         self.pgs[seat.index()].dir.learn(newest);
         let history = self.wal.history(theirs.branch);
         let timeline = self.wal.timeline(mine.branch);
+        // Along one timeline it follows to no other.
+        let one = self.pgs[seat.index()].dir.one_timeline;
+        let follows = one.is_none_or(|one| history.timeline == one);
         let fits = slot_is_there
+            && follows
             && match history.end_of(timeline) {
                 Some(end) => mine.lsn <= end,
                 None => history.timeline == timeline && mine.lsn <= theirs.lsn,
@@ -246,6 +250,11 @@ impl World {
             return;
         }
         let pg = &mut self.pgs[seat.index()];
+        let of_another = |one| self.wal.timeline(upto.branch) != one;
+        if pg.dir.one_timeline.is_some_and(of_another) {
+            // "replication terminated by primary server": it asks for no other timeline.
+            return self.disconnected(seat, id);
+        }
         if upto.lsn > pg.dir.wal.lsn {
             pg.dir.wal = upto;
             // The history file comes before the first WAL of a new timeline.
