@@ -84,11 +84,12 @@ impl Agent {
 
     /// Could my server, left alone, connect to this member? Where that is not known, it could.
     fn may_connect_to(&self, name: &MemberName, member: &MemberData) -> bool {
-        if self.copies.aimed.as_ref() == Some(name) {
-            return true;
-        }
+        let aimed = self.copies.aimed.as_ref() == Some(name);
         match self.local.server() {
-            Server::Down | Server::Primary => false,
+            // Whom it followed before it was promoted is nobody's upstream any more.
+            Server::Primary => false,
+            _ if aimed => true,
+            Server::Down => false,
             Server::Standby => match self.local.answered() {
                 Some(status) => status.upstream.is_some() && status.upstream == member.address(),
                 None => true,

@@ -177,12 +177,12 @@ pub enum StopReason {
         count: u32,
     },
     Restart,
-    /// It runs along one timeline only, for no other end than this.
+    /// It runs along one timeline only, follows nobody, and has to go on along a newer one.
     OneTimeline {
         timeline: TimelineId,
     },
-    /// It runs along one timeline only, and would not follow its leader to a newer one.
-    NewerTimeline {
+    /// It runs along one timeline only, and would not follow its leader to another one.
+    OtherTimeline {
         timeline: TimelineId,
         leader: MemberName,
     },
@@ -525,11 +525,11 @@ impl fmt::Display for StopReason {
             StopReason::Restart => f.write_str("restart requested"),
             StopReason::OneTimeline { timeline } => write!(
                 f,
-                "it was started along timeline {timeline} only, to be stopped cleanly"
+                "it runs along timeline {timeline} only, and does not go on there"
             ),
-            StopReason::NewerTimeline { timeline, leader } => write!(
+            StopReason::OtherTimeline { timeline, leader } => write!(
                 f,
-                "it runs along timeline {timeline} only, and {leader} is on a newer one"
+                "it runs along timeline {timeline} only, and {leader} is on another one"
             ),
             StopReason::FallsShort {
                 setting,

@@ -12,7 +12,7 @@ use crate::name::{MemberName, Term};
 use crate::postgres::{ControlData, CopyId, UpstreamFacts};
 use crate::rejoin::{ASK_PAUSE, FACTS_AGE_MAX};
 use crate::time::Now;
-use crate::timeline::{Divergence, TimelineHistory, TimelineId};
+use crate::timeline::{Divergence, Fork, TimelineHistory, TimelineId};
 use serde::{Deserialize, Serialize};
 
 /// A finished check: against whom, and what came out.
@@ -58,7 +58,8 @@ pub fn assess(
 
 impl Agent {
     /// The check stands as long as leader, term, the leader's timeline and its copy of the data are the same. That WAL has
-    /// left the leader's is over, too, when its own server has found the way to another timeline, by an archive perhaps.
+    /// left the leader's is over, too, when its own server has found the way to another timeline, by an archive perhaps; that
+    /// it has not, when it is on a newer one than the leader's.
     pub fn valid_check(&self, leader: &LeaderKey) -> Option<&Checked> {
         let checked = self.rejoin.checked.as_ref()?;
         let member = self.store.cluster.as_ref()?.members.get(&leader.owner)?;
@@ -72,7 +73,13 @@ impl Agent {
 
     fn has_moved_on(&self, checked: &Checked) -> bool {
         let branch = || self.local.branch().map(|branch| branch.timeline);
-        checked.divergence != Divergence::None && branch().is_some_and(|t| Some(t) > checked.mine)
+        match checked.divergence {
+            // It opened a timeline past the leader's: by hand, and perhaps not to the end.
+            Divergence::None => branch().is_some_and(|mine| mine > checked.timeline),
+            Divergence::Forked { .. } | Divergence::Ahead { .. } => {
+                branch().is_some_and(|mine| Some(mine) > checked.mine)
+            }
+        }
     }
 
     /// What the leader said, and what follows from it for this member's WAL.
@@ -122,6 +129,7 @@ impl Agent {
             // that number.
             let fed = |number| facts.same_wal == Some(true) && number == branch.timeline;
             let clash = self.clash_with(&branch, &facts.history);
+            let clash = clash.or_else(|| self.line_of_another(&facts.history));
             let clash = clash.filter(|number| !fed(*number));
             let divergence = assess(&branch, end, &facts.history, clash, foreign);
             self.rejoin.checked = Some(Checked {
@@ -174,6 +182,20 @@ impl Agent {
         let other = self.number_of_another(branch.timeline);
         let of_line = leader.holds_wal_of(branch.timeline);
         other.filter(|_| of_line).map(|_| branch.timeline)
+    }
+
+    /// A timeline that the leader's line went through, and that left another place by a history that is here: of a promotion
+    /// by hand that died, perhaps. PostgreSQL takes no other history of that number from its upstream.
+    fn line_of_another(&self, leader: &TimelineHistory) -> Option<TimelineId> {
+        let fork = |fork: &Fork| (fork.parent, fork.end);
+        let forks = |line: &TimelineHistory| line.forks.iter().map(fork).collect::<Vec<_>>();
+        let mut lines = self.local.observed.iter().flat_map(|o| o.lines());
+        let another = lines.find(|line| {
+            let number = line.timeline;
+            let read = !line.forks.is_empty();
+            read && leader.contains(number) && forks(line) != forks(&leader.up_to(number))
+        });
+        another.map(|line| line.timeline)
     }
 
     /// Who opened the cluster's timeline of this number, where I opened one of my own.

@@ -8,7 +8,7 @@ use crate::decision::{AcquireReason, Decision, Waiting};
 use crate::effect::EffectBody;
 use crate::election_loss::ElectionLoss;
 use crate::iso::parse_iso;
-use crate::keys::FailoverKey;
+use crate::keys::{FailoverKey, HistoryKey};
 use crate::local::{Server, position};
 use crate::lsn::Lsn;
 use crate::member::Tags;
@@ -348,6 +348,11 @@ impl Agent {
                 mine,
             });
         }
+        if self.store.config.check_timeline
+            && let Some(loss) = self.other_fork(history)
+        {
+            return Err(loss);
+        }
         if let Some(opener) = self.number_of_another(timeline) {
             return Err(ElectionLoss::NumberOfAnother { timeline, opener });
         }
@@ -361,6 +366,20 @@ impl Agent {
             });
         }
         Ok(())
+    }
+
+    /// The number of a timeline says nothing of its line: where one that somebody opened past the cluster was left out, the
+    /// cluster's own is greater than the record can tell.
+    fn other_fork(&self, history: &HistoryKey) -> Option<ElectionLoss> {
+        let branch = self.local.branch()?;
+        history.rows.iter().find_map(|row| {
+            let mine = branch.end_of(row.timeline)?;
+            (mine != row.end).then_some(ElectionLoss::OtherFork {
+                timeline: row.timeline,
+                mine,
+                cluster: row.end,
+            })
+        })
     }
 
     fn judge_ballot(

@@ -44,6 +44,12 @@ pub enum ElectionLoss {
         fork: Lsn,
         mine: Lsn,
     },
+    /// My WAL leaves a timeline where the cluster's does not.
+    OtherFork {
+        timeline: TimelineId,
+        mine: Lsn,
+        cluster: Lsn,
+    },
     /// I opened a timeline of this number, and the cluster's is the one that `opener` opened.
     NumberOfAnother {
         timeline: TimelineId,
@@ -67,6 +73,7 @@ impl ElectionLoss {
             | ElectionLoss::Lag { .. }
             | ElectionLoss::BehindClusterTimeline { .. }
             | ElectionLoss::PastFork { .. }
+            | ElectionLoss::OtherFork { .. }
             | ElectionLoss::NumberOfAnother { .. } => true,
             ElectionLoss::NoFailoverTag
             | ElectionLoss::NotRunning
@@ -87,6 +94,7 @@ impl ElectionLoss {
             self,
             ElectionLoss::BehindClusterTimeline { .. }
                 | ElectionLoss::PastFork { .. }
+                | ElectionLoss::OtherFork { .. }
                 | ElectionLoss::NumberOfAnother { .. }
         )
     }
@@ -151,6 +159,16 @@ impl fmt::Display for ElectionLoss {
                 write!(
                     f,
                     "my WAL ({mine}) goes past {fork}, where timeline {timeline} ended: I am diverged"
+                )
+            }
+            ElectionLoss::OtherFork {
+                timeline,
+                mine,
+                cluster,
+            } => {
+                write!(
+                    f,
+                    "my WAL leaves timeline {timeline} at {mine}, the cluster's at {cluster}: I am diverged"
                 )
             }
             ElectionLoss::NumberOfAnother { timeline, opener } => {

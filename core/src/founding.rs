@@ -338,13 +338,21 @@ impl Agent {
         };
         let empty = matches!(self.local.data_dir(), Some(DataDir::Empty));
         let unheard_of = self.claim.op.is_none() && version != self.claim.version;
-        if self.founding.is_none() && empty && unheard_of {
+        if self.founding.is_none() && empty && unheard_of && !self.paused() {
             self.claim.version = version;
             self.founding = Some(Founding {
-                failed: self.may_not_found().map(|waiting| waiting.to_string()),
+                failed: self.may_not_go_on(),
                 ..Founding::default()
             });
         }
+    }
+
+    /// Why a claim that was taken up is to be given back. Whose key is there beside an empty directory has lost what it led
+    /// with, perhaps for as long as a disk is away.
+    fn may_not_go_on(&self) -> Option<String> {
+        let led = self.store.leader().is_some() || self.holds_key();
+        let led = led.then(|| "the leader key is there".to_string());
+        led.or_else(|| self.may_not_found().map(|waiting| waiting.to_string()))
     }
 
     /// The version of the claim that my session keeps alive, as far as it can be seen.
@@ -366,8 +374,14 @@ impl Agent {
         }
     }
 
-    /// A founder that stood still for longer than its claim may find that the cluster is another's by now.
+    /// A founder that stood still for longer than its claim may find that the cluster is another's by now. And data that it
+    /// has not made itself was put there by somebody: it is not thrown away as a founding that failed.
     pub fn note_founding_lost(&mut self) {
+        let there = matches!(self.local.data_dir(), Some(DataDir::Present(_)));
+        let made = self.founding.as_ref().is_none_or(|f| f.initdb_done);
+        if there && !made && self.lane.is_free() {
+            self.founding = None;
+        }
         let (Some(_), Some(cluster)) = (&self.founding, &self.store.cluster) else {
             return;
         };

@@ -232,7 +232,9 @@ impl Local {
                 }
             }
         };
-        Some(observed.history.up_to(timeline))
+        let mut lines = observed.lines();
+        let line = lines.find(|line| line.contains(timeline));
+        Some(line.unwrap_or(&observed.history).up_to(timeline))
     }
 
     /// One past the last byte of WAL that this member certainly holds: for the comparison with a fork point.

@@ -1,74 +1,87 @@
 //! When a standby is started along one timeline only (`recovery_target_timeline` is a number), and what becomes of it then.
 //!
 //! PostgreSQL starts a standby on the newest timeline that is known in its directory or archived, and none whose last
-//! checkpoint is not on that one (`InitWalRecovery`). An archive may have a timeline that the cluster knows nothing of: a
-//! server was promoted by hand, or the store was rolled back to before a failover. Then no member could be started any
-//! more, were it a fresh copy, until a person takes the history file away. Where starts fail, the leader's timeline, or
-//! without a leader that of the control file, is tried in turns with the newest: what fails for another reason fails in both
-//! ways.
+//! checkpoint is not on that one (`InitWalRecovery`); nor does it stream there from a leader on an older one. An archive may
+//! have a timeline that the cluster knows nothing of: a server was promoted by hand, or the store was rolled back to before
+//! a failover. Then no member could be started any more, were it a fresh copy, until a person takes the history file away.
+//! A start that fails for it leaves the history that it has read in the directory: from then on it is known.
 //!
-//! Along one timeline a server follows no leader to a newer one, and shows none of the WAL that it may have of one. So it is
-//! left running only under a leader on that very timeline, or where it is the newest on which directory and cluster can go
-//! on.
+//! Along one timeline a server follows no leader to another one, and shows none of the WAL that it may have of a newer one. So
+//! it is left running only under a leader on that very timeline, or where it is the newest on which the cluster can go on.
 
 use crate::agent::Agent;
 use crate::cluster::LeaderKey;
 use crate::decision::{Decision, StopReason};
 use crate::postgres::{StartAs, Upstream};
-use crate::shortfall::STANDBY_STOP;
-use crate::timeline::TimelineId;
-
-/// What is over by itself mostly is after so many failures on the newest timeline.
-const STARTS_ON_THE_NEWEST: u32 = 2;
+use crate::rejoin::STANDBY_STOP;
+use crate::timeline::{TimelineHistory, TimelineId};
 
 impl Agent {
-    /// For a leader with which it was compared.
+    /// For a leader with which it was compared: along that one's timeline where a newer one is known here, or one on which
+    /// this server is not. Where nobody has its history but the leader, starts along it fail, too: every third goes along
+    /// its own timeline, until the leader has sent it.
     pub fn role_following(&self, leader: &LeaderKey, upstream: Upstream) -> StartAs {
+        let newest = self.local.observed.as_ref().map(|o| o.history.timeline);
         let theirs = self.valid_check(leader).map(|checked| checked.timeline);
-        let one = theirs.filter(|_| self.is_turn_of_one_timeline());
+        let own = self.astray_from();
+        let one = match own {
+            Some(own) if self.lane.failed("start") % 3 == 2 => Some(own),
+            own => theirs.filter(|theirs| own.is_some() || newest > Some(*theirs)),
+        };
         as_standby(one, Some(upstream))
     }
 
     /// For nobody: nobody leads, or it is to be promoted.
     pub fn role_alone(&self) -> StartAs {
-        let mine = self.newest_to_go_on();
-        as_standby(mine.filter(|_| self.is_turn_of_one_timeline()), None)
+        let stays = |timeline: &TimelineId| self.is_the_newest_to_go_on(*timeline);
+        as_standby(self.astray_from().filter(stays), None)
     }
 
-    /// To be stopped cleanly once it is consistent. What its archive has stands in the way of that from the first start on.
+    /// To be stopped cleanly once it is consistent, wherever that is.
     pub fn role_before_clean_stop(&self) -> StartAs {
-        let mine = self.local.control().map(|control| control.timeline);
-        as_standby(mine.filter(|_| self.lane.failed("start") % 2 == 1), None)
+        as_standby(self.astray_from(), None)
     }
 
-    fn is_turn_of_one_timeline(&self) -> bool {
-        let failed = self.lane.failed("start");
-        failed >= STARTS_ON_THE_NEWEST && failed.is_multiple_of(2)
-    }
-
-    /// The timeline of its control file, if the cluster's record of promotions ends with that one or before, it has replayed
-    /// none of a newer one, and the newest that its directory knows has left it before its checkpoint: it will never be there.
-    fn newest_to_go_on(&self) -> Option<TimelineId> {
+    /// The timeline up to which its control file demands recovery, where the newest that is known here has left it before:
+    /// PostgreSQL starts it on that one only.
+    fn astray_from(&self) -> Option<TimelineId> {
         let (control, observed) = (self.local.control()?, self.local.observed.as_ref()?);
+        let mine = control.timeline.max(control.min_recovery_timeline);
+        let astray = observed.history.timeline > mine && !self.leads_on(&observed.history, mine);
+        astray.then_some(mine)
+    }
+
+    /// `timeline` is followed by `line` at a place to which its recovery has not come. PostgreSQL compares the checkpoint by
+    /// its start, the minimum recovery point by the byte before it. A history that cannot be read may lead anywhere.
+    fn leads_on(&self, line: &TimelineHistory, timeline: TimelineId) -> bool {
+        let Some(control) = self.local.control() else {
+            return true;
+        };
+        let comes = |fork| control.checkpoint < fork && control.min_recovery_end <= fork;
+        line.timeline > timeline
+            && (line.forks.is_empty() || line.end_of(timeline).is_some_and(comes))
+    }
+
+    /// None of the lines that are known here leads on from it, and the cluster's record of promotions has no newer one.
+    fn is_the_newest_to_go_on(&self, timeline: TimelineId) -> bool {
+        let Some(observed) = self.local.observed.as_ref() else {
+            return false;
+        };
         let cluster = self.store.cluster.as_ref();
         let recorded = cluster
             .and_then(|cluster| cluster.history.as_ref())
             .map(|history| history.timeline());
-        let mine = control.timeline;
-        // As PostgreSQL compares them: the checkpoint by its start, the recovery point by the byte before it.
-        let comes = |fork| control.checkpoint < fork && control.min_recovery_end <= fork;
-        let newest = &observed.history;
-        let leads_on = newest.timeline > mine && newest.end_of(mine).is_some_and(comes);
-        let stays = mine >= control.min_recovery_timeline && Some(mine) >= recorded;
-        (stays && !leads_on).then_some(mine)
+        let mut lines = observed.lines();
+        Some(timeline) >= recorded && !lines.any(|line| self.leads_on(line, timeline))
     }
 
-    /// Started in order to be stopped cleanly, nothing else becomes of it, whoever leads.
+    /// It follows nobody, and would have to go on along a newer timeline: it was started in order to be stopped cleanly, or
+    /// the cluster has opened one since.
     pub fn decide_one_timeline(&self) -> Option<Decision> {
         let status = self.local.answered()?;
         let timeline = status.one_timeline?;
         let alone = status.in_recovery && status.upstream.is_none();
-        let stays = !alone || self.paused() || self.newest_to_go_on() == Some(timeline);
+        let stays = !alone || self.paused() || self.is_the_newest_to_go_on(timeline);
         (!stays).then_some(Decision::Stop {
             why: StopReason::OneTimeline { timeline },
             plan: STANDBY_STOP,
@@ -76,14 +89,17 @@ impl Agent {
         })
     }
 
-    /// It streams along its timeline as long as its leader is on that one.
-    pub fn decide_newer_timeline(&self, leader: &LeaderKey) -> Option<Decision> {
+    /// It streams along its timeline as long as its leader is on that one, and is told by it of another.
+    pub fn decide_other_timeline(&self, leader: &LeaderKey) -> Option<Decision> {
         let status = self.local.answered()?;
         let timeline = status.one_timeline?;
-        let left = self.valid_check(leader)?.timeline > timeline;
+        let theirs = self.valid_check(leader)?.timeline;
+        let mut lines = self.local.observed.as_ref()?.lines();
+        let known = theirs == TimelineId(1) || lines.any(|line| line.contains(theirs));
+        let left = theirs != timeline && known;
         let stands = status.in_recovery && left && !self.paused();
         stands.then(|| Decision::Stop {
-            why: StopReason::NewerTimeline {
+            why: StopReason::OtherTimeline {
                 timeline,
                 leader: leader.owner.clone(),
             },

@@ -210,8 +210,11 @@ pub struct Observation {
     pub data_dir: DataDir,
     pub processes: Processes,
     pub sql: Sql,
-    /// History of the newest timeline that the directory knows.
+    /// History of the newest timeline that the directory knows. Of a file that cannot be read the number alone.
     pub history: TimelineHistory,
+    /// Histories that it knows besides, of timelines that the newest did not grow out of.
+    #[serde(default)]
+    pub other_lines: Vec<TimelineHistory>,
     /// The durable notes of this member's own promotions since it last followed somebody, oldest first, kept beside
     /// (never in) the data directory. A second attempt does not undo what the first has opened.
     pub promoted: Vec<PromotionMark>,
@@ -226,6 +229,13 @@ pub struct Observation {
     /// Which copy of the cluster's data this is; `None` for one that Tanist has neither made nor rewound.
     #[serde(default)]
     pub copy: Option<CopyId>,
+}
+
+impl Observation {
+    /// Every line of timelines that the directory knows, that of the newest first.
+    pub fn lines(&self) -> impl Iterator<Item = &TimelineHistory> {
+        std::iter::once(&self.history).chain(&self.other_lines)
+    }
 }
 
 /// Names one copy of the cluster's data for as long as its WAL only goes on from what it was: an initdb, a base backup

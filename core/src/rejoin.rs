@@ -33,6 +33,13 @@ const REWIND_TRIES: u32 = 3;
 /// The same after so many starts, of two kinds in turns, that were to end in the clean stop before a rewind.
 const CLEAN_STOP_TRIES: u32 = 6;
 
+/// A standby has nothing to write down: what it has not ended by then, it loses nothing by.
+pub const STANDBY_STOP: StopPlan = StopPlan {
+    first: StopMode::Fast,
+    immediate_after: Span::secs(10),
+    kill_after: Span::secs(20),
+};
+
 /// Whom something was asked of, or copied from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -219,7 +226,7 @@ impl Agent {
                 },
             };
         }
-        if let Some(stop) = self.decide_newer_timeline(leader) {
+        if let Some(stop) = self.decide_other_timeline(leader) {
             return stop;
         }
         let Some(status) = self.local.answered() else {

@@ -4,15 +4,7 @@
 use crate::agent::Agent;
 use crate::cluster::Cluster;
 use crate::decision::{Decision, StopReason};
-use crate::postgres::{StopMode, StopPlan};
-use crate::time::Span;
-
-/// A standby has nothing to write down: what it has not ended by then, it loses nothing by.
-pub const STANDBY_STOP: StopPlan = StopPlan {
-    first: StopMode::Fast,
-    immediate_after: Span::secs(10),
-    kill_after: Span::secs(20),
-};
+use crate::rejoin::STANDBY_STOP;
 
 impl Agent {
     /// Stopped only where it will be started again: never in pause, and not while its leader is not ready to be followed.

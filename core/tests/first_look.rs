@@ -59,6 +59,7 @@ fn told_nothing(op: OpId) -> Input {
         },
         sql: Sql::Silent("no answer in time".into()),
         history: TimelineHistory::bare(TimelineId(1)),
+        other_lines: Vec::new(),
         promoted: Vec::new(),
         standby_signal: false,
         roles_owed: false,

@@ -59,6 +59,7 @@ fn view(status: SqlStatus) -> View {
         },
         sql: Sql::Answered(status),
         history: TimelineHistory::bare(TimelineId(1)),
+        other_lines: Vec::new(),
         promoted: Vec::new(),
         standby_signal: false,
         roles_owed: false,

@@ -30,6 +30,7 @@ fn look(sql: Sql, history: TimelineHistory) -> Observation {
         },
         sql,
         history,
+        other_lines: Vec::new(),
         promoted: Vec::new(),
         standby_signal: false,
         roles_owed: false,

@@ -83,6 +83,7 @@ fn primary() -> View {
             },
             sql: Sql::Answered(sql::status(false)),
             history: TimelineHistory::bare(TimelineId(1)),
+            other_lines: Vec::new(),
             promoted: Vec::new(),
             standby_signal: false,
             roles_owed: false,

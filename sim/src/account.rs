@@ -7,6 +7,7 @@ use crate::store::Change;
 use crate::truth::{MemberTruth, Process, Truth};
 use crate::wire::Seat;
 use crate::world::World;
+use tanist_core::keys::FAILOVER;
 use tanist_core::lsn::Lsn;
 use tanist_core::timeline::TimelineId;
 
@@ -53,6 +54,9 @@ impl World {
             } else {
                 let value = value.as_ref().map(|kv| kv.value.clone());
                 self.note_member_key(key);
+                if key == FAILOVER {
+                    self.note_failover_key(value.as_deref());
+                }
                 if key.starts_with("members/") || key == "status" {
                     continue;
                 }
@@ -69,6 +73,7 @@ impl World {
         self.break_all_watches();
         self.tell_leader_key();
         self.note_config();
+        self.forget_cancelled();
     }
 
     pub(crate) fn tell_leader_key(&mut self) {
@@ -77,6 +82,7 @@ impl World {
             return;
         }
         if let Some(from) = std::mem::replace(&mut self.shown_owner, owner.clone()) {
+            self.note_led(&from);
             self.check_needless_change(&from, owner.as_deref());
         }
         let owner = owner.map(tanist_core::name::MemberName);

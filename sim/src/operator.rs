@@ -21,6 +21,9 @@ pub struct Asked {
     pub seat: Seat,
     pub life: u32,
     pub at: Moment,
+    pub request: OperatorRequest,
+    /// The start of its server that was the last one then.
+    pub run: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -178,9 +181,14 @@ impl World {
             | OperatorRequest::PutConfig { .. } => {}
         }
         let id = RequestId(format!("op-{}", self.requests.made));
-        self.requests
-            .open
-            .insert(id.clone(), Asked { seat, life, at });
+        let asked = Asked {
+            seat,
+            life,
+            at,
+            request: request.clone(),
+            run: self.pgs[seat.index()].run,
+        };
+        self.requests.open.insert(id.clone(), asked);
         let input = Input::Operator(OperatorInput { id, request });
         self.agent_due(seat, Span::millis(1), AgentDue::Tell(Box::new(input)));
     }

@@ -143,7 +143,8 @@ fn a_verdict_of_divergence_is_over_when_the_server_has_found_another_timeline() 
     };
     assert!(stands(FORKED, standby(status(true))));
     assert!(!stands(FORKED, on_second(false)));
-    assert!(stands(Divergence::None, on_second(false)));
+    assert!(stands(Divergence::None, standby(status(true))));
+    assert!(!stands(Divergence::None, on_second(false)), "it opened one");
     // It was made when the own timeline was not known.
     let mut unknown = checked(FORKED);
     unknown.mine = None;

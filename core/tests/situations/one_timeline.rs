@@ -20,162 +20,188 @@ fn along(timeline: u32, upstream: Option<Upstream>) -> StartAs {
     StartAs::OneTimeline { timeline, upstream }
 }
 
-/// How it is started after so many starts in vain.
-fn role(situation: Situation, failed: u32) -> StartAs {
-    let failures =
-        json!({"start": {"count": failed, "last": "no", "retry_at": mono(SECOND), "term": null}});
-    match situation.has("lane/failures", failures).decides() {
+fn role(situation: Situation) -> StartAs {
+    match situation.decides() {
         Decision::Start { role, .. } => role,
         other => panic!("{other}"),
     }
 }
 
-/// The leader's timeline, as the check has found it.
-fn led_on(timeline: u32) -> Value {
-    json!(Checked {
-        timeline: TimelineId(timeline),
-        ..checked(Divergence::None)
-    })
-}
-
-#[test]
-fn a_start_that_fails_again_and_again_is_tried_along_the_timeline_of_the_leader() {
-    let follows = |failed, theirs| {
-        let here = following(Divergence::None, stopped(DbState::ShutDownInRecovery));
-        role(here.has("rejoin/checked", led_on(theirs)), failed)
+/// A timeline that left its parent, and that one the first, at these positions.
+fn line(timeline: u32, forks: &[(u32, u64)]) -> TimelineHistory {
+    let fork = |(parent, end): &(u32, u64)| Fork {
+        parent: TimelineId(*parent),
+        end: Lsn(*end),
+        reason: String::new(),
     };
-    let (newest, own) = (|| newest(Some(upstream())), |t| along(t, Some(upstream())));
-    let turns: Vec<StartAs> = (0..5).map(|failed| follows(failed, 1)).collect();
-    assert_eq!(turns, [newest(), newest(), own(1), newest(), own(1)]);
-    assert_eq!(follows(2, 2), own(2), "the leader's");
+    TimelineHistory {
+        timeline: TimelineId(timeline),
+        forks: forks.iter().map(fork).collect(),
+    }
 }
 
-/// Its directory knows a timeline 2 that left its own at `fork`, it has come to `min_recovery`, on which timeline and
-/// where, and the cluster has opened timelines up to `recorded`.
+/// What its directory knows, how far its recovery has come, and the timelines that the cluster has opened.
 struct Known {
-    fork: Option<u64>,
+    newest: TimelineHistory,
+    others: Vec<TimelineHistory>,
     recorded: u32,
     min_recovery: (u32, u64),
 }
 
-/// Its checkpoint begins at 50 331 000.
-const FIRST: Known = Known {
-    fork: None,
-    recorded: 1,
-    min_recovery: (1, 50_331_500),
-};
+/// Its control file is on the first timeline, its checkpoint begins at 50 331 000.
+fn first() -> Known {
+    Known {
+        newest: TimelineHistory::bare(TimelineId(1)),
+        others: Vec::new(),
+        recorded: 1,
+        min_recovery: (1, 50_331_500),
+    }
+}
 
-/// Nobody leads, and its control file is on the first timeline.
+/// A second timeline that has left the first where its recovery has been already.
+fn astray() -> Known {
+    Known {
+        newest: line(2, &[(1, 50_331_499)]),
+        ..first()
+    }
+}
+
+/// Where it is known to have to go on along another timeline than the first, or may have to.
+fn goes_on() -> [(&'static str, Known); 4] {
+    [
+        (
+            "the cluster has opened one",
+            Known {
+                recorded: 2,
+                ..astray()
+            },
+        ),
+        (
+            "one that is not the newest leads on",
+            Known {
+                newest: line(3, &[(1, 50_331_000)]),
+                others: vec![line(2, &[(1, 50_331_500)])],
+                ..first()
+            },
+        ),
+        (
+            "the newest cannot be read",
+            Known {
+                newest: line(2, &[]),
+                ..first()
+            },
+        ),
+        (
+            "the newest leads on",
+            Known {
+                newest: line(2, &[(1, 50_331_500)]),
+                ..first()
+            },
+        ),
+    ]
+}
+
+/// Nobody leads.
 fn knowing(of: &Known, observation: Observation) -> Situation {
     let recorded: Vec<Value> = (1..of.recorded)
         .map(|t| json!([t, 100, "no reason"]))
         .collect();
-    let history = of.fork.map(|end| TimelineHistory {
-        timeline: TimelineId(2),
-        forks: vec![Fork {
-            parent: TimelineId(1),
-            end: Lsn(end),
-            reason: String::new(),
-        }],
-    });
-    let data_dir = observation.data_dir.control().cloned().map(|mut control| {
-        control.min_recovery_timeline = TimelineId(of.min_recovery.0);
-        control.min_recovery_end = Lsn(of.min_recovery.1);
-        DataDir::Present(control)
-    });
     let recorded = json!(recorded).to_string();
     Situation::new()
         .store(&[("initialize", SYSTEM), ("history", &recorded)])
         .in_session()
         .has("tenure/may_adopt", json!(null))
-        .runs(Observation {
-            history: history.unwrap_or(TimelineHistory::bare(TimelineId(1))),
-            data_dir: data_dir.unwrap(),
-            ..observation
-        })
+        .runs(known(of, observation))
 }
 
-/// It may have to go on along a newer one.
-fn newer_ones() -> [(&'static str, Known); 3] {
-    [
-        (
-            "its directory knows one",
-            Known {
-                fork: Some(50_331_500),
-                ..FIRST
-            },
-        ),
-        (
-            "the cluster has one",
-            Known {
-                recorded: 2,
-                ..FIRST
-            },
-        ),
-        (
-            "it has been on one",
-            Known {
-                min_recovery: (2, 50_331_500),
-                ..FIRST
-            },
-        ),
-    ]
-}
-
-/// It cannot be on the one that it knows of.
-fn foreign_ones() -> [(&'static str, Known); 2] {
-    [
-        (
-            "its recovery point is past the fork",
-            Known {
-                fork: Some(50_331_499),
-                ..FIRST
-            },
-        ),
-        (
-            "its checkpoint is",
-            Known {
-                fork: Some(50_331_000),
-                min_recovery: (1, 0),
-                ..FIRST
-            },
-        ),
-    ]
-}
-
-#[test]
-fn for_nobody_it_is_tried_where_no_newer_timeline_is_known() {
-    let alone =
-        |failed, of: &Known| role(knowing(of, stopped(DbState::ShutDownInRecovery)), failed);
-    let turns: Vec<StartAs> = (0..5).map(|failed| alone(failed, &FIRST)).collect();
-    let (newest, own) = (|| newest(None), || along(1, None));
-    assert_eq!(turns, [newest(), newest(), own(), newest(), own()]);
-    for (what, of) in newer_ones() {
-        assert_eq!(alone(2, &of), newest(), "{what}");
-    }
-    for (what, of) in foreign_ones() {
-        assert_eq!(alone(2, &of), own(), "{what}");
+fn known(of: &Known, observation: Observation) -> Observation {
+    let mut control = observation.data_dir.control().unwrap().clone();
+    control.min_recovery_timeline = TimelineId(of.min_recovery.0);
+    control.min_recovery_end = Lsn(of.min_recovery.1);
+    Observation {
+        history: of.newest.clone(),
+        other_lines: of.others.clone(),
+        data_dir: DataDir::Present(control),
+        ..observation
     }
 }
 
 #[test]
-fn starts_that_end_in_a_clean_stop_go_by_turns_from_the_first_on() {
-    let before_stop = |failed| {
+fn it_follows_along_the_timeline_of_its_leader_where_it_knows_a_newer_one() {
+    let follows = |of: &Known, theirs: u32, failed: u32| {
+        let here = known(of, stopped(DbState::ShutDownInRecovery));
+        let theirs = Checked {
+            timeline: TimelineId(theirs),
+            ..checked(Divergence::None)
+        };
+        let failures = json!({"start": {"count": failed, "last": "no", "retry_at": mono(SECOND), "term": null}});
+        let here = following(Divergence::None, here).has("rejoin/checked", json!(theirs));
+        role(here.has("lane/failures", failures))
+    };
+    let upstream = || Some(upstream());
+    let leads_on = Known {
+        newest: line(2, &[(1, 50_331_500)]),
+        ..first()
+    };
+    assert_eq!(follows(&first(), 1, 0), newest(upstream()));
+    assert_eq!(follows(&first(), 1, 2), newest(upstream()));
+    assert_eq!(
+        follows(&leads_on, 1, 0),
+        along(1, upstream()),
+        "the leader's"
+    );
+    assert_eq!(follows(&leads_on, 2, 0), newest(upstream()));
+    assert_eq!(follows(&leads_on, 3, 0), newest(upstream()));
+    assert_eq!(follows(&astray(), 3, 0), along(3, upstream()), "not on it");
+    let turns: Vec<StartAs> = (0..6).map(|failed| follows(&astray(), 3, failed)).collect();
+    let (theirs, own) = (|| along(3, upstream()), || along(1, upstream()));
+    let in_turns = [theirs(), theirs(), own(), theirs(), theirs(), own()];
+    assert_eq!(turns, in_turns, "its history may be the leader's alone");
+}
+
+#[test]
+fn for_nobody_it_is_started_along_its_own_where_it_goes_on_along_no_other() {
+    let alone = |of: &Known| role(knowing(of, stopped(DbState::ShutDownInRecovery)));
+    assert_eq!(alone(&first()), newest(None));
+    assert_eq!(alone(&astray()), along(1, None));
+    let at_checkpoint = Known {
+        newest: line(2, &[(1, 50_331_000)]),
+        min_recovery: (1, 0),
+        ..first()
+    };
+    assert_eq!(alone(&at_checkpoint), along(1, None));
+    for (what, of) in goes_on() {
+        assert_eq!(alone(&of), newest(None), "{what}");
+    }
+}
+
+#[test]
+fn its_own_is_the_one_up_to_which_its_control_file_demands_recovery() {
+    let of = Known {
+        newest: line(3, &[(1, 50_331_100), (2, 50_331_499)]),
+        min_recovery: (2, 50_331_500),
+        recorded: 2,
+        ..first()
+    };
+    let alone = role(knowing(&of, stopped(DbState::ShutDownInRecovery)));
+    assert_eq!(alone, along(2, None));
+}
+
+#[test]
+fn before_a_clean_stop_it_is_started_where_it_can_be() {
+    let before_stop = |of: &Known| {
         let crashed = Observation {
             standby_signal: true,
             ..stopped(DbState::InArchiveRecovery)
         };
-        role(diverged(crashed), failed)
+        role(diverged(known(of, crashed)))
     };
-    let turns: Vec<StartAs> = (0..4).map(before_stop).collect();
-    assert_eq!(
-        turns,
-        [newest(None), along(1, None), newest(None), along(1, None)]
-    );
+    assert_eq!(before_stop(&first()), newest(None));
+    assert_eq!(before_stop(&astray()), along(1, None));
 }
 
 #[test]
-fn it_is_stopped_whoever_leads_where_a_newer_timeline_is_known() {
+fn it_is_stopped_whoever_leads_where_it_goes_on_along_another() {
     let stops = |of: &Known, change: &dyn Fn(&mut SqlStatus), paused: bool| {
         let mut here = status(true);
         here.one_timeline = Some(TimelineId(1));
@@ -186,7 +212,7 @@ fn it_is_stopped_whoever_leads_where_a_newer_timeline_is_known() {
             .decide_one_timeline()
             .is_some()
     };
-    for (what, of) in newer_ones() {
+    for (what, of) in goes_on() {
         assert!(stops(&of, &|_| (), false), "{what}");
         assert!(!stops(&of, &|_| (), true), "{what}, in pause");
         assert!(!stops(&of, &|s| s.one_timeline = None, false), "{what}");
@@ -194,29 +220,36 @@ fn it_is_stopped_whoever_leads_where_a_newer_timeline_is_known() {
         let follows = |s: &mut SqlStatus| s.upstream = Some(leader_address());
         assert!(!stops(&of, &follows, false), "{what}, but it follows");
     }
-    for (what, of) in foreign_ones() {
-        assert!(!stops(&of, &|_| (), false), "{what}");
-    }
-    assert!(!stops(&FIRST, &|_| (), false), "it is the newest");
+    assert!(!stops(&astray(), &|_| (), false), "it is the newest");
 }
 
 #[test]
-fn it_is_started_anew_for_a_leader_on_a_newer_timeline() {
-    let stops = |one: Option<u32>, paused: bool| {
+fn it_is_started_anew_for_a_leader_on_another_timeline() {
+    let stops = |one: Option<u32>, known: u32, paused: bool| {
         let mut here = status(true);
         here.one_timeline = one.map(TimelineId);
         here.upstream = Some(leader_address());
-        let here = following(Divergence::None, standby(here)).has("rejoin/checked", led_on(2));
+        let theirs = Checked {
+            timeline: TimelineId(2),
+            ..checked(Divergence::None)
+        };
+        let here = Observation {
+            history: line(known, &[(1, 50_331_000)]),
+            ..standby(here)
+        };
+        let here = following(Divergence::None, here).has("rejoin/checked", json!(theirs));
         let agent = here.has("store/config/paused", paused).agent();
         let cluster: Cluster =
             serde_json::from_value(json(&agent)["store"]["cluster"].clone()).unwrap();
         agent
-            .decide_newer_timeline(cluster.leader.as_ref().unwrap())
+            .decide_other_timeline(cluster.leader.as_ref().unwrap())
             .map(|stop| stop.to_string())
     };
-    let told = "stopping PostgreSQL: it runs along timeline 1 only, and b is on a newer one";
-    assert_eq!(stops(Some(1), false).as_deref(), Some(told));
-    assert_eq!(stops(Some(2), false), None, "the same one");
-    assert_eq!(stops(None, false), None, "it follows by itself");
-    assert_eq!(stops(Some(1), true), None, "nothing is stopped in pause");
+    let told = "stopping PostgreSQL: it runs along timeline 1 only, and b is on another one";
+    assert_eq!(stops(Some(1), 2, false).as_deref(), Some(told));
+    assert!(stops(Some(3), 2, false).is_some());
+    assert_eq!(stops(Some(1), 3, false), None, "not told of it yet");
+    assert_eq!(stops(Some(2), 2, false), None, "the same one");
+    assert_eq!(stops(None, 2, false), None, "it follows by itself");
+    assert_eq!(stops(Some(1), 2, true), None, "nothing is stopped in pause");
 }

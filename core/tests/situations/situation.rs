@@ -217,6 +217,7 @@ pub fn down(data_dir: DataDir) -> Observation {
         processes: Processes::default(),
         sql: Sql::NotRunning,
         history: TimelineHistory::bare(TimelineId(1)),
+        other_lines: Vec::new(),
         promoted: Vec::new(),
         standby_signal: false,
         roles_owed: false,

@@ -25,7 +25,17 @@ pub fn discard(work: &Work, why: DiscardReason) -> Outcome<Ended> {
             }
             remove_contents(dir)?;
         }
-        DiscardReason::BootstrapFailed => remove_contents(dir)?,
+        DiscardReason::BootstrapFailed => {
+            // What was put here meanwhile is not what the founding has made.
+            let made = context.marks.is_set(Unfinished::Roles)?
+                || context.marks.is_set(Unfinished::Clone)?;
+            if !made && !is_empty(dir)? {
+                return Err(Trouble::failed(
+                    "no founding is unfinished here: the data directory is left alone",
+                ));
+            }
+            remove_contents(dir)?;
+        }
         DiscardReason::ReinitRequested
         | DiscardReason::RewindFailed
         | DiscardReason::DivergedTimelines => {

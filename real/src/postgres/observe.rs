@@ -45,6 +45,7 @@ pub async fn observe(context: &Arc<Context>, deadline: Deadline) -> Outcome<Obse
         processes,
         sql,
         history: disk.history,
+        other_lines: disk.other_lines,
         promoted: disk.promoted,
         standby_signal: disk.standby_signal,
         roles_owed: disk.roles_owed,
@@ -56,6 +57,7 @@ pub async fn observe(context: &Arc<Context>, deadline: Deadline) -> Outcome<Obse
 struct Disk {
     data_dir: DataDir,
     history: TimelineHistory,
+    other_lines: Vec<TimelineHistory>,
     promoted: Vec<PromotionMark>,
     standby_signal: bool,
     roles_owed: bool,
@@ -68,6 +70,7 @@ impl Disk {
         Disk {
             data_dir: DataDir::Unreadable(why.to_string()),
             history: TimelineHistory::default(),
+            other_lines: Vec::new(),
             promoted: Vec::new(),
             standby_signal: false,
             roles_owed: false,
@@ -111,8 +114,10 @@ fn read_disk(context: &Context) -> Outcome<Disk> {
     let dir = &context.settings.data_dir;
     let data_dir = read_data_dir(context);
     let newest = data_dir.control().map_or(TimelineId(0), |c| c.timeline);
+    let (history, other_lines) = read_histories(context, newest);
     Ok(Disk {
-        history: read_history(context, newest),
+        history,
+        other_lines,
         promoted: context.marks.promotions()?,
         roles_owed: context.marks.is_set(Unfinished::Roles)?,
         led_last: context.marks.led_last()?,
@@ -155,22 +160,31 @@ fn read_data_dir(context: &Context) -> DataDir {
     }
 }
 
-/// The history file with the highest number, unless the control file is on a newer timeline still.
-fn read_history(context: &Context, of_control: TimelineId) -> TimelineHistory {
+/// The history file with the highest number, unless the control file is on a newer timeline still, and those of
+/// timelines that this one did not grow out of.
+fn read_histories(
+    context: &Context,
+    of_control: TimelineId,
+) -> (TimelineHistory, Vec<TimelineHistory>) {
     let wal = context.settings.data_dir.join("pg_wal");
     let number = |name: &str| u32::from_str_radix(name.strip_suffix(".history")?, 16).ok();
-    let newest = fs::read_dir(&wal)
+    let mut numbers: Vec<TimelineId> = fs::read_dir(&wal)
         .into_iter()
         .flatten()
         .filter_map(|entry| number(entry.ok()?.file_name().to_str()?))
-        .max()
-        .map(TimelineId);
-    let Some(newest) = newest.filter(|&n| n >= of_control) else {
-        return TimelineHistory::bare(of_control);
+        .map(TimelineId)
+        .collect();
+    numbers.sort_unstable();
+    let read = |number: TimelineId| {
+        let text = fs::read_to_string(wal.join(format!("{:08X}.history", number.0)));
+        TimelineHistory::parse(number, &text.unwrap_or_default())
+            .unwrap_or_else(|_| TimelineHistory::bare(number))
     };
-    let text =
-        fs::read_to_string(wal.join(format!("{:08X}.history", newest.0))).unwrap_or_default();
-    TimelineHistory::parse(newest, &text).unwrap_or_else(|_| TimelineHistory::bare(newest))
+    let newest = numbers.last().filter(|newest| **newest >= of_control);
+    let newest = newest.map_or_else(|| TimelineHistory::bare(of_control), |n| read(*n));
+    let others = numbers.into_iter().filter(|n| !newest.contains(*n));
+    let others = others.map(read).collect();
+    (newest, others)
 }
 
 async fn ask(context: &Context, found: &Found, deadline: Deadline) -> Sql {

@@ -16,8 +16,16 @@ pub fn reconfigure(
     parameters: &BTreeMap<String, String>,
 ) -> Outcome<Ended> {
     render::write_files(work.settings(), role, parameters)?;
-    if let StartAs::Standby { upstream: Some(_) } = role {
-        work.context.marks.forget_leading()?;
+    match role {
+        StartAs::Standby { upstream: Some(_) }
+        | StartAs::OneTimeline {
+            upstream: Some(_), ..
+        } => {
+            work.context.marks.forget_leading()?;
+        }
+        StartAs::Standby { upstream: None }
+        | StartAs::OneTimeline { upstream: None, .. }
+        | StartAs::Primary => {}
     }
     let Some(postmaster) = work.context.scan()?.postmaster else {
         return Err(Trouble::failed(

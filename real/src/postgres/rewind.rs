@@ -29,7 +29,12 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
     let restore = archive::setting(work, "restore_command").await?.is_some();
     source_is_ready(work, source).await?;
     work.progress(format!("rewind to {}: trying", source.member));
-    run(work, source, restore, &["--dry-run"]).await?;
+    if finds_nothing(&run(work, source, restore, &["--dry-run"]).await?) {
+        return Err(Trouble::failed(format!(
+            "pg_rewind from {}: source and target are on one timeline, and nothing was rewound",
+            source.member
+        )));
+    }
     work.cancel.check()?;
     work.progress(format!("rewind to {}: writing", source.member));
     context.marks.begin_copy()?;
@@ -38,7 +43,7 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
         &format!("pg_rewind from {}", source.member),
     )?;
     match run(work, source, restore, &[]).await {
-        Ok(()) => {}
+        Ok(_) => {}
         Err(Trouble::Cancelled) => {
             return Err(Trouble::failed(
                 "rewind was cancelled while writing: the data directory is half rewound",
@@ -71,7 +76,12 @@ async fn source_is_ready(work: &Work, source: &Upstream) -> Outcome {
     }
 }
 
-async fn run(work: &Work, source: &Upstream, restore: bool, more: &[&str]) -> Outcome {
+/// It goes by the numbers of timelines alone, and ends well: a directory that an earlier one left half-way would stay so.
+fn finds_nothing(said: &str) -> bool {
+    said.contains("no rewind required")
+}
+
+async fn run(work: &Work, source: &Upstream, restore: bool, more: &[&str]) -> Outcome<String> {
     let settings = work.settings();
     let mut command = Command::new(settings.program("pg_rewind"));
     command.arg("--target-pgdata").arg(&settings.data_dir);
@@ -95,7 +105,7 @@ async fn run(work: &Work, source: &Upstream, restore: bool, more: &[&str]) -> Ou
     command.arg(format!("--source-server={source_server}"));
     let output = tool::run(command, &settings.pgpass, None, &work.cancel, |_| ()).await?;
     if output.status.success() {
-        return Ok(());
+        return Ok(output.stdout + &output.stderr);
     }
     Err(Trouble::failed(format!(
         "pg_rewind from {}: {}",

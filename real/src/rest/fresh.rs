@@ -94,6 +94,7 @@ mod tests {
             processes: Processes::default(),
             sql,
             history: TimelineHistory::default(),
+            other_lines: Vec::new(),
             promoted: Vec::new(),
             standby_signal: false,
             roles_owed: false,

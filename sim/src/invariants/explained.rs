@@ -14,6 +14,7 @@ use tanist_core::postgres::Operation;
 
 impl World {
     pub(crate) fn check_explained(&mut self, seat: Seat, life: u32, out: &Output) {
+        self.check_begun(seat, out);
         let decided = |note: &Note| matches!(note, Note::Decided(_));
         let acts = out.effects.iter().any(|effect| deed_of(effect).is_some());
         if !acts && !out.notes.iter().any(decided) {

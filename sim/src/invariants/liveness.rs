@@ -1,8 +1,7 @@
 //! What must come about once all is healed: L01 one leader serves writes, L02 every member that policy can repair
-//! streams on its timeline, L03 nobody changes the leader without need, L06 every request has ended: with an
-//! answer, be it that nobody knows what becomes of it.
+//! streams on its timeline, L03 nobody changes the leader without need.
 //!
-//! L01, L02 and L06 are judged when the run asks for it, after `recovery_bound`. L03 is judged at every change
+//! L01 and L02 are judged when the run asks for it, after `recovery_bound`. L03 is judged at every change
 //! of the leader key while the weather has been fair for long.
 
 use super::Invariant;
@@ -72,7 +71,8 @@ impl World {
     /// All is healed, one leader serves, all that can follow do.
     pub fn is_well(&self) -> bool {
         let healed = self.oracle.calm.is_fair() && !self.is_paused();
-        healed && self.one_leader_serves().is_ok() && self.all_follow().is_ok()
+        let follow = healed && self.one_leader_serves().is_ok() && self.all_follow().is_ok();
+        follow && self.record().is_ok() && self.slots_there().is_ok()
     }
 
     /// Judges what must have come about by now.
@@ -87,12 +87,10 @@ impl World {
         if self.one_leader_serves().is_ok() {
             let follow = self.all_follow();
             self.oracle.judge(Invariant::AllFollow, now, follow);
+            self.check_record();
+            self.check_slots_there();
         }
-        let ended = match self.open_too_long() {
-            None => Ok(()),
-            Some(id) => Err(format!("request {id} never ended")),
-        };
-        self.oracle.judge(Invariant::RequestsEnd, now, ended);
+        self.check_requests_end();
     }
 
     fn check_leader_serves(&mut self) {
@@ -211,7 +209,7 @@ impl World {
 
     /// Two that go by one name take each other's keys for their own, and others cannot tell which of them leads: one has
     /// to be named anew.
-    fn is_misnamed(&self) -> bool {
+    pub(crate) fn is_misnamed(&self) -> bool {
         self.shape
             .members
             .iter()
@@ -280,8 +278,8 @@ impl World {
     }
 
     /// Somebody promoted a server by hand, or a Patroni did without the key, and none of those on the newest timeline may
-    /// lead: each is barred, is a Patroni and others have more, or lacks more of what the last leader published than may be
-    /// lost. What they have would be lost if another led, so a person has to say.
+    /// lead: each is barred, is a Patroni and others have more, has left the recorded line of the cluster, or lacks more of what
+    /// the last leader published than may be lost. What they have would be lost if another led, so a person has to say.
     fn is_promoted_astray(&self) -> bool {
         if self.oracle.evidence.opened_astray.is_empty() {
             return false;
@@ -312,7 +310,8 @@ impl World {
             let lacks = published.map_or(0, |published| published.bytes_ahead_of(end));
             // A Patroni leaves the key to whoever has more, on whichever timeline.
             let stands_back = self.is_patroni(Seat(at)) && Some(end) < furthest;
-            let may_not = is_barred(member) || lacks > allowed || stands_back;
+            let diverged = self.leaves_the_record(&pg.dir);
+            let may_not = is_barred(member) || lacks > allowed || stands_back || diverged;
             Some(timeline(&pg.dir)) != newest || self.opened_by_hand(&pg.dir) && may_not
         })
     }

@@ -23,7 +23,9 @@ pub mod patroni_alone;
 pub mod pause_touches_nothing;
 pub mod progress;
 pub mod promote_needs_key;
-pub mod replayable;
+pub mod record_kept;
+mod replayable;
+pub mod requests_end;
 pub mod revisions_grow;
 pub mod rewind_preconditions;
 pub mod slots_kept;
@@ -130,6 +132,10 @@ pub struct Evidence {
     pub start_given_up: BTreeMap<crate::wire::Seat, Moment>,
     /// What each agent said last that it does, and in which of its lives.
     pub decided: BTreeMap<crate::wire::Seat, (u32, tanist_core::decision::Decision)>,
+    /// What was asked for, and who has led.
+    pub asking: requests_end::Asking,
+    /// Who opened each timeline.
+    pub openers: BTreeMap<crate::pg::wal::BranchId, crate::wire::Seat>,
     /// How busy each agent is kept.
     pub told: BTreeMap<crate::wire::Seat, progress::Told>,
     /// Since when the leader lets nobody in.

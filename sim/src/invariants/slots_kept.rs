@@ -62,6 +62,42 @@ impl World {
         self.oracle.judge(Invariant::SlotsKept, now, verdict);
     }
 
+    /// Once all is well whoever leads or may lead has a slot for each other member, whom it may feed. Where slots may hold
+    /// back little (`max_slot_wal_keep_size`), one may be lost and replaced at any time.
+    pub(crate) fn check_slots_there(&mut self) {
+        let (now, verdict) = (self.now(), self.slots_there());
+        self.oracle.judge(Invariant::SlotsKept, now, verdict);
+    }
+
+    pub(crate) fn slots_there(&self) -> Result<(), String> {
+        let wanted = self.config_in_force().use_slots && self.shape.slot_keep.is_none();
+        match self.missing_slot().filter(|_| wanted) {
+            None => Ok(()),
+            Some((seat, slot)) => Err(format!("{} has no slot {slot}", self.name(seat))),
+        }
+    }
+
+    /// A member whose server leads or streams has compared what it may be fed from, and says so.
+    fn missing_slot(&self) -> Option<(Seat, String)> {
+        let leader = self.leader_seat();
+        let at_work = |seat: &Seat| {
+            let follows = self.pgs[seat.index()].receiver().is_some();
+            self.hosts[seat.index()].agent_runs() && (follows || leader == Some(*seat))
+        };
+        let members = || (0..self.pgs.len() as u8).map(Seat).filter(at_work);
+        let keeps = |seat: &Seat| {
+            let barred = self.shape.members[seat.index()].nofailover;
+            !self.is_patroni(*seat) && (leader == Some(*seat) || !barred)
+        };
+        members().filter(keeps).find_map(|seat| {
+            let slots = &self.pgs[seat.index()].dir.slots;
+            let others = members().filter(|other| *other != seat);
+            let mut names = others.map(|other| self.name(other).slot_name());
+            let missing = names.find(|name| !slots.contains_key(name));
+            missing.map(|name| (seat, name))
+        })
+    }
+
     fn member_seen(&self, slot: &str) -> Option<Moment> {
         let mut names = self
             .store

@@ -328,9 +328,10 @@ impl World {
 
     /// The history of a number that is asked for: the archive's, or what is known here (`readTimeLineHistory`).
     fn line_of(&self, seat: Seat, number: TimelineId) -> Option<TimelineHistory> {
-        let known = &self.pgs[seat.index()].dir.newest_known;
+        let dir = &self.pgs[seat.index()].dir;
+        let mut known = std::iter::once(&dir.newest_known).chain(dir.other_lines.values());
         let mut archived = self.archive_of(seat).into_iter().flat_map(|a| &a.histories);
-        let here = || known.contains(number).then(|| known.up_to(number));
+        let here = || known.find(|h| h.contains(number)).map(|h| h.up_to(number));
         let first = || (number == TimelineId(1)).then(|| TimelineHistory::bare(number));
         let there = archived.find(|h| h.timeline == number).cloned();
         there.or_else(here).or_else(first)
@@ -365,9 +366,13 @@ impl World {
         line.is_some_and(|line| self.recovers_along(seat, &line))
     }
 
-    /// Along the timeline of its control file.
+    /// Along the timeline of its control file, or that of its minimum recovery point.
     pub(crate) fn is_on_its_own_line(&self, seat: Seat) -> bool {
-        self.starts_along(seat, self.pgs[seat.index()].dir.control.timeline)
+        let control = &self.pgs[seat.index()].dir.control;
+        let upto = control
+            .min_recovery
+            .map(|upto| self.wal.timeline(upto.branch));
+        self.starts_along(seat, control.timeline.max(upto.unwrap_or(control.timeline)))
     }
 
     /// A standby that starts looks for the newest timeline there, and ends if its own checkpoint is not on that.

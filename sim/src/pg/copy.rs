@@ -163,6 +163,7 @@ impl World {
         // What was written since the backup began comes along.
         dir.oldest = begin_of_segment(theirs.control.checkpoint);
         dir.newest_known = self.wal.history(theirs.wal.branch).clone();
+        dir.other_lines.clear();
         dir.altered = theirs.altered.clone();
         dir.corrupt = theirs.corrupt;
         dir.corrupted_by_patroni = theirs.corrupted_by_patroni;
@@ -244,8 +245,11 @@ impl World {
         if differs && let Err(why) = self.reads_back_to_common(seat, common) {
             return refuse(&why);
         }
+        // "no rewind required": the tool goes by the numbers of timelines alone. The adapter takes that for no success.
+        if !differs && !self.is_patroni(seat) {
+            return refuse("source and target are on one timeline, and nothing was rewound");
+        }
         self.begin_copy(seat);
-        // It finds nothing to do.
         if !differs {
             self.forget_leading(seat);
             self.pgs[seat.index()].dir.standby_signal = true;
@@ -317,6 +321,7 @@ impl World {
         let begins = label.map_or(theirs.oldest, |label| begin_of_segment(label.begins));
         dir.oldest = begins.min(theirs.oldest);
         dir.newest_known = theirs.newest_known.clone();
+        dir.other_lines = theirs.other_lines.clone();
         dir.altered = theirs.altered.clone();
         dir.corrupt = theirs.corrupt;
         dir.corrupted_by_patroni = theirs.corrupted_by_patroni;

@@ -54,6 +54,8 @@ pub struct DataDir {
     /// The history file with the highest number that is here (PostgreSQL's `findNewestTimeLine` starts there). A
     /// promotion that died half-way leaves one of a timeline on which the WAL here may not be.
     pub newest_known: TimelineHistory,
+    /// The history files of timelines that the newest did not grow out of.
+    pub other_lines: BTreeMap<TimelineId, TimelineHistory>,
     pub standby_signal: bool,
     /// Configured with this number as `recovery_target_timeline`.
     pub one_timeline: Option<TimelineId>,
@@ -317,6 +319,7 @@ impl DataDir {
             oldest: Lsn::INVALID,
             durable: nowhere,
             newest_known: TimelineHistory::bare(TimelineId(1)),
+            other_lines: BTreeMap::new(),
             standby_signal: false,
             one_timeline: None,
             roles_owed: false,
@@ -334,8 +337,14 @@ impl DataDir {
     /// A history file comes from an upstream, or is written by a promotion.
     pub fn learn(&mut self, history: &TimelineHistory) {
         if history.timeline >= self.newest_known.timeline {
-            self.newest_known = history.clone();
+            let before = std::mem::replace(&mut self.newest_known, history.clone());
+            self.other_lines.insert(before.timeline, before);
+        } else {
+            self.other_lines.insert(history.timeline, history.clone());
         }
+        let newest = &self.newest_known;
+        self.other_lines
+            .retain(|number, _| !newest.contains(*number));
     }
 
     /// Where the next start begins to recover.

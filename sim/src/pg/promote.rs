@@ -84,6 +84,7 @@ impl World {
         let timeline = self.next_timeline(seat);
         let pg = &self.pgs[seat.index()];
         let fork = self.wal.promote(pg.dir.wal, timeline);
+        self.note_opener(seat, fork.branch);
         if by_hand || self.is_past_its_lock(seat) {
             self.oracle.evidence.opened_astray.push(fork.branch);
         }

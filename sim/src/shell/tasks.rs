@@ -195,6 +195,7 @@ impl World {
         if let Answer::Refused { .. } = answer {
             self.mark(Mark::RequestRefused);
         }
+        self.check_answer(seat, &request, &answer);
         self.tell_story(What::Answered { member, answer });
         self.requests.answered(&request);
     }

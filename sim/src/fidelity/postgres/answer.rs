@@ -59,6 +59,7 @@ pub enum Refusal {
     SourceInRecovery,
     /// It was promoted and has no checkpoint on its new timeline.
     SourceWithoutCheckpoint,
+    OneTimeline,
     NotInRecovery,
     NotInTime,
     /// The server ended over it.
@@ -72,7 +73,7 @@ pub enum Refusal {
 }
 
 /// Words of the adapter, of PostgreSQL or of the fake, and what they mean. The first that is found counts.
-const WORDS: [(&str, Refusal); 28] = [
+const WORDS: [(&str, Refusal); 29] = [
     ("not ready in time", Refusal::NotInTime),
     ("connections in time", Refusal::NotInTime),
     ("outlived their postmaster", Refusal::Outlived),
@@ -86,6 +87,7 @@ const WORDS: [(&str, Refusal); 28] = [
         "has no checkpoint on its timeline",
         Refusal::SourceWithoutCheckpoint,
     ),
+    ("are on one timeline", Refusal::OneTimeline),
     ("not in recovery", Refusal::NotInRecovery),
     ("not in standby mode", Refusal::NotInRecovery),
     ("not left recovery in time", Refusal::NotInTime),

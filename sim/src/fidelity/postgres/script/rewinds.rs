@@ -13,7 +13,7 @@ pub(super) fn refused_rewinds() -> Chapter {
         ("caught up", wait(B, Until::CaughtUp(A))),
         ("a running target", rewind(B, A)),
         ("ends", operate(B, Lane::Stop(StopMode::Fast))),
-        ("the same timeline: nothing to do", rewind(B, A)),
+        ("the same timeline: nothing was rewound", rewind(B, A)),
         ("starts", start(B, Role::Standby { of: A })),
         ("streams", wait(B, Until::Streams)),
         ("another cluster", operate(C, Lane::Initdb)),
