@@ -195,25 +195,19 @@ fn log_since(path: &Path, from: u64) -> String {
     }
 }
 
-/// The line that a process of the server ended with, and its detail: what is logged after it is the end of the others. Who
-/// connects while it starts is turned away with a line of that kind, too. Without one, the last lines.
+/// The line that a process of the server ended with, what it said just before, and its detail: what is logged after it is
+/// the end of the others. Who connects while it starts is turned away with a line of that kind, too. Without one, the last
+/// lines.
 fn what_ended_it(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    let turned_away = |line: &str| line.contains("FATAL:  the database system is ");
-    let ends = |line: &str| line.contains("FATAL:  ") || line.contains("PANIC:  ");
-    let is_end = |line: &&str| ends(line) && !turned_away(line);
-    match lines.iter().rposition(is_end) {
-        Some(at) => {
-            let detail = |line: &&&str| line.contains("DETAIL:  ") || line.contains("HINT:  ");
-            let details = lines[at + 1..].iter().take_while(detail);
-            let told: Vec<&str> = std::iter::once(&lines[at])
-                .chain(details)
-                .copied()
-                .collect();
-            told.join("; ")
-        }
-        None => tool::last_lines(log, 4),
-    }
+    let turned_away = |line: &&str| line.contains("FATAL:  the database system is ");
+    let lines: Vec<&str> = log.lines().filter(|line| !turned_away(line)).collect();
+    let is_end = |line: &&str| line.contains("FATAL:  ") || line.contains("PANIC:  ");
+    let Some(at) = lines.iter().rposition(is_end) else {
+        return tool::last_lines(log, 4);
+    };
+    let detail = |line: &&&str| line.contains("DETAIL:  ") || line.contains("HINT:  ");
+    let details = lines[at + 1..].iter().take_while(detail).count();
+    lines[at.saturating_sub(1)..=at + details].join("; ")
 }
 
 #[cfg(test)]
@@ -225,7 +219,7 @@ mod tests {
         let log = "1 LOG:  entering standby mode\n4 FATAL:  could not receive data from WAL stream\n\
                    2 FATAL:  requested timeline 2 is not a child\n2 DETAIL:  It forked.\n\
                    3 FATAL:  the database system is starting up\n1 LOG:  terminating any other active server processes\n1 LOG:  database system is shut down\n";
-        let told = "2 FATAL:  requested timeline 2 is not a child; 2 DETAIL:  It forked.";
+        let told = "4 FATAL:  could not receive data from WAL stream; 2 FATAL:  requested timeline 2 is not a child; 2 DETAIL:  It forked.";
         assert_eq!(what_ended_it(log), told);
         let killed = "1 LOG:  starting\n\n1 LOG:  received SIGKILL\n";
         assert_eq!(
