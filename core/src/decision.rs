@@ -7,8 +7,7 @@ use crate::lsn::Lsn;
 use crate::name::{MemberName, Term};
 use crate::postgres::{DiscardReason, StartAs, StopPlan, Upstream};
 use crate::time::Span;
-use crate::timeline::Divergence;
-use crate::timeline::TimelineId;
+use crate::timeline::{Divergence, TimelineId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

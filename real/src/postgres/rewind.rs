@@ -31,7 +31,7 @@ pub async fn rewind(work: &Work, source: &Upstream) -> Outcome<Ended> {
     work.progress(format!("rewind to {}: trying", source.member));
     if finds_nothing(&run(work, source, restore, &["--dry-run"]).await?) {
         return Err(Trouble::failed(format!(
-            "pg_rewind from {}: source and target are on one timeline, and nothing was rewound",
+            "pg_rewind from {}: no rewind required, it says, going by the numbers of timelines: nothing was rewound",
             source.member
         )));
     }
@@ -76,7 +76,8 @@ async fn source_is_ready(work: &Work, source: &Upstream) -> Outcome {
     }
 }
 
-/// It goes by the numbers of timelines alone, and ends well: a directory that an earlier one left half-way would stay so.
+/// It goes by the numbers of timelines and by where they forked, and ends well. But it is asked only where WAL has left the
+/// source's by more than that, or where an earlier one was left half-way: the directory would stay as it is.
 fn finds_nothing(said: &str) -> bool {
     said.contains("no rewind required")
 }

@@ -247,7 +247,7 @@ impl World {
         }
         // "no rewind required": the tool goes by the numbers of timelines alone. The adapter takes that for no success.
         if !differs && !self.is_patroni(seat) {
-            return refuse("source and target are on one timeline, and nothing was rewound");
+            return refuse("no rewind required: nothing was rewound");
         }
         self.begin_copy(seat);
         if !differs {

@@ -87,7 +87,7 @@ const WORDS: [(&str, Refusal); 29] = [
         "has no checkpoint on its timeline",
         Refusal::SourceWithoutCheckpoint,
     ),
-    ("are on one timeline", Refusal::OneTimeline),
+    ("no rewind required", Refusal::OneTimeline),
     ("not in recovery", Refusal::NotInRecovery),
     ("not in standby mode", Refusal::NotInRecovery),
     ("not left recovery in time", Refusal::NotInTime),
